@@ -30,7 +30,9 @@ def shims(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return built
 
 
-@pytest.fixture(params=["plain", "sanitized"])
+@pytest.fixture(
+    params=["plain", pytest.param("sanitized", marks=pytest.mark.part("shim under ASan and UBSan"))],
+)
 def host_of(
     request: pytest.FixtureRequest, shims: Callable[..., Path], tmp_path: Path
 ) -> Iterator[Callable[[int], Host]]:

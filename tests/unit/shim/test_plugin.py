@@ -79,7 +79,9 @@ def test_a_plugin_inherits_no_descriptor_but_the_liveness_pipe(host: Host, conne
     assert "socket:" not in output
     assert "net:[" not in output
     assert len({line for line in output.splitlines() if line.startswith("pipe:")}) == 4
-    assert output.split("SigBlk:")[1].split() == ["0" * 16, "SigIgn:", "0" * 16]
+    blocked, _, ignored = output.split("SigBlk:")[1].split()
+    assert blocked == "0" * 16
+    assert int(ignored, 16) & (1 << (signal.SIGPIPE - 1)) == 0  # which others are ignored is the runtime's affair
 
 
 def test_a_plugin_leads_its_own_group(host: Host, connection: Connection) -> None:
