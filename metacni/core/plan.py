@@ -25,11 +25,15 @@ FORM: Final = 1  # of the journal: another version of metacni may have to undo w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """The pod that the sandbox belongs to; `uid` is empty where the runtime did not say."""
+    """The pod that the sandbox belongs to; `uid` is empty where the runtime did not say.
+
+    A `static` pod stands in the API under another UID than the one the runtime knows.
+    """
 
     namespace: Namespace
     name: PodName
     uid: PodUid
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +131,7 @@ def to_json(plan: Plan) -> dict[str, Json]:
         "form": FORM,
         "containerID": plan.container_id,
         "netns": plan.netns,
-        "pod": None if pod is None else {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid},
+        "pod": None if pod is None else _pod_to_json(pod),
         "nodeNetwork": plan.node_network,
         "version": plan.version,
         "primaryOnly": plan.primary_only,
@@ -245,4 +249,9 @@ def _pod(body: Mapping[str, Json] | None) -> Pod | None:
         namespace=Namespace(keys.text(body, "namespace")),
         name=PodName(keys.text(body, "name")),
         uid=PodUid(keys.text(body, "uid")),
+        static=keys.flag(body, "static"),
     )
+
+
+def _pod_to_json(pod: Pod) -> dict[str, Json]:
+    return {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid, "static": pod.static}

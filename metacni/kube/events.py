@@ -84,13 +84,6 @@ class EventWriter:
                 self._recent.popitem(last=False)
         self.outbox.put(event.name, event)
 
-    def forget(self, pod_uid: str) -> None:
-        """Drop what waits for this pod."""
-        with self._lock:
-            for key in [key for key in self._recent if key[0].uid == pod_uid]:
-                del self._recent[key]
-        self.outbox.drop(lambda event: event.pod.uid == pod_uid)
-
     def _send(self, event: _Event) -> None:
         with self._lock:
             ask = self._counted(event) if event.posted else self._whole(event)

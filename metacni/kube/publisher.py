@@ -44,19 +44,17 @@ class ApiPublisher:
         for outbox in (self._statuses.outbox, self._events.outbox):
             outbox.join(STOP_SECONDS)
 
-    def status(self, pod: PodRef, text: str, done: Callable[[], None]) -> None:
+    def status(self, pod: PodRef, text: str, done: Callable[[], None], *, sandbox: str) -> None:
         """Queue a network-status."""
-        self._statuses.put(pod, text, done)
+        self._statuses.put(pod, text, done, sandbox=sandbox)
 
     def event(self, pod: PodRef, *, reason: str, message: str, warning: bool) -> None:
         """Queue an Event."""
         self._events.put(pod, reason=reason, message=message, warning=warning)
 
-    def forget(self, pod_uid: str) -> None:
-        """Drop what waits for this pod; an empty UID names nobody."""
-        if pod_uid:
-            self._statuses.forget(pod_uid)
-            self._events.forget(pod_uid)
+    def forget(self, sandbox: str) -> None:
+        """Drop the status of this sandbox."""
+        self._statuses.forget(sandbox)
 
     @property
     def lag_seconds(self) -> float:

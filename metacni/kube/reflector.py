@@ -113,9 +113,10 @@ class Reflector(Generic[_Object]):
         while True:
             try:
                 page = self._wire.call(self._ask(query, LIST_SECONDS, METADATA_LIST))
-            except errors.NotFound:  # no such resource type: there are certainly no objects of it
-                self._objects, self._synced = {}, True
-                raise
+            except errors.NotFound as unknown:  # no such resource type, so certainly no objects; nor a node to rely on
+                self._objects = {}
+                what = f"cannot list {self._collection.path!r}: the API server does not know this resource"
+                raise errors.NotFound(f"{what}; is its CRD applied?") from unknown
             for item in _items(page):
                 self._put(objects, item)
             version, more = _list_position(page)

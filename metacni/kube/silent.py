@@ -25,12 +25,12 @@ class NoPublisher:
     def stop(self) -> None:
         """Do nothing."""
 
-    def status(self, pod: PodRef, text: str, done: Callable[[], None]) -> None:  # noqa: ARG002 - the Protocol's shape
+    def status(self, pod: PodRef, text: str, done: Callable[[], None], *, sandbox: str) -> None:  # noqa: ARG002 - the Protocol's shape
         """Be done at once."""
         done()
 
     def event(self, pod: PodRef, *, reason: str, message: str, warning: bool) -> None:
         """Do nothing."""
 
-    def forget(self, pod_uid: str) -> None:
+    def forget(self, sandbox: str) -> None:
         """Do nothing."""

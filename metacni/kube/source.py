@@ -40,11 +40,15 @@ class PodInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRef:
-    """Whom a status or an Event is for; an empty `uid` means that any pod of that name will do."""
+    """Whom a status or an Event is for; an empty `uid` means that any pod of that name will do.
+
+    The API shows a `static` pod under its mirror's UID, and the mirror may come long after the sandbox.
+    """
 
     namespace: str
     name: str
     uid: str
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +94,18 @@ class Publisher(Protocol):
     def stop(self) -> None:
         """End the threads; what is unsent stays the caller's (the journal holds it)."""
 
-    def status(self, pod: PodRef, text: str, done: Callable[[], None]) -> None:
+    def status(self, pod: PodRef, text: str, done: Callable[[], None], *, sandbox: str) -> None:
         """Write the network-status annotation, as often as it takes; a later text for the same pod replaces this.
 
         `done` is called once, from the publisher's thread, when it is written or can never be (pod gone, other UID);
-        not when a later text replaced it or the pod was forgotten.
+        not when a later text replaced it or the sandbox was forgotten.
         """
 
     def event(self, pod: PodRef, *, reason: str, message: str, warning: bool) -> None:
         """Report something on the pod, if there is room and the API server is there; it may be dropped."""
 
-    def forget(self, pod_uid: str) -> None:
-        """Drop whatever still waits for this pod."""
+    def forget(self, sandbox: str) -> None:
+        """Drop the status that still waits for this sandbox; its pod may have another sandbox by now."""
 
     @property
     def lag_seconds(self) -> float:

@@ -29,29 +29,30 @@ _MAYBE_OTHER_UID = (409, 422)  # the API server has used both for a patch with a
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Status:
     pod: PodRef
+    sandbox: str
     text: str
     done: Callable[[], None]
 
 
 class StatusWriter:
-    """One queue of statuses, one per pod; its length is bounded by the pods that `forget` has not named."""
+    """One queue of statuses, one per pod; its length is bounded by the sandboxes that `forget` has not named."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self.outbox: Outbox[_Status] = Outbox("network-status", self._send, sent=lambda status: status.done())
 
-    def put(self, pod: PodRef, text: str, done: Callable[[], None]) -> None:
+    def put(self, pod: PodRef, text: str, done: Callable[[], None], *, sandbox: str) -> None:
         """Queue a status in place of an older one of this pod."""
-        self.outbox.put((pod.namespace, pod.name, pod.uid), _Status(pod=pod, text=text, done=done))
+        self.outbox.put((pod.namespace, pod.name, pod.uid), _Status(pod=pod, sandbox=sandbox, text=text, done=done))
 
-    def forget(self, pod_uid: str) -> None:
-        """Drop what waits for this pod."""
-        self.outbox.drop(lambda status: status.pod.uid == pod_uid)
+    def forget(self, sandbox: str) -> None:
+        """Drop what waits for this sandbox."""
+        self.outbox.drop(lambda status: status.sandbox == sandbox)
 
     def _send(self, status: _Status) -> None:
         """Return when it is written or can never be."""
         metadata: dict[str, Json] = {"annotations": {objects.NETWORK_STATUS: status.text}}
-        if status.pod.uid:
+        if status.pod.uid and not status.pod.static:
             metadata["uid"] = status.pod.uid
         ask = Ask(
             method="PATCH",
@@ -64,6 +65,8 @@ class StatusWriter:
         try:
             self._wire.call(ask)
         except NotFound:
+            if status.pod.static:
+                raise  # its mirror may still come; if not, the sandbox's DEL ends the waiting
             return  # C67: the pod is gone, nobody can read its status
         except Rejected as refusal:
             if refusal.status in _MAYBE_OTHER_UID and self._replaced(status.pod):

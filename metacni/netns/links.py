@@ -177,14 +177,16 @@ class PodLinks:
 
     def _remove(self, ifnames: frozenset[IfName], routes: Sequence[tuple[DefaultRoute, Message]]) -> None:
         for route, message in routes:
-            leaves = [hop.ifname in ifnames for hop in route.hops]
-            if not any(leaves):
-                continue
+            leaving = [index for index, hop in enumerate(route.hops) if hop.ifname in ifnames]
             what = f"cannot remove the IPv{route.family} default route {route}"
-            if not all(leaves):
-                raise CniError(Code.IO, f"{what}: it is balanced over an interface that keeps its default routes")
             with _failing(what, fine=ProcessLookupError):  # gone meanwhile
-                self._netlink.delete_route(message)
+                if len(leaving) == len(route.hops):
+                    self._netlink.delete_route(message)
+                elif leaving and route.family == _IPV6:  # two plugins' routes: the kernel lists them as one
+                    for index in leaving:
+                        self._netlink.delete_hop(message, message.get("multipath", ())[index])
+                elif leaving:
+                    raise CniError(Code.IO, f"{what}: it is balanced over an interface that keeps its default routes")
 
     def _add(self, ifname: IfName, gateway: Gateway, names: Mapping[int, str]) -> None:
         what = f"cannot add the default route {Hop(ifname=ifname, gateway=gateway)}"

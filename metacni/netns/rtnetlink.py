@@ -64,8 +64,16 @@ class Rtnetlink:
             ProcessLookupError: it is gone, or it is one over a nexthop object, which pyroute2 cannot name.
             OSError: the kernel refuses.
         """
-        body = {name: route[name] for name in _ROUTE_FIELDS}
-        body["attrs"] = [(name, value) for name, value in route["attrs"] if name in _ROUTE_PARTS]
+        self._delete(route, [(name, value) for name, value in route["attrs"] if name in _ROUTE_PARTS])
+
+    def delete_hop(self, route: Message, hop: Message) -> None:
+        """Delete one hop of a dumped IPv6 route; IPv4's is one thing and cannot lose a part. Raises as above."""
+        whole = [(name, value) for name, value in route["attrs"] if name in _ROUTE_PARTS - {"RTA_MULTIPATH"}]
+        own = [(name, value) for name, value in hop["attrs"] if name in _ROUTE_PARTS]
+        self._delete(route, [*whole, *own, ("RTA_OIF", hop["oif"])])
+
+    def _delete(self, route: Message, parts: Sequence[tuple[str, object]]) -> None:
+        body = {name: route[name] for name in _ROUTE_FIELDS} | {"attrs": parts}
         with _translated():
             self._netlink.nlm_request(_route().setvalue(body), RTM_DELROUTE, NLM_F_REQUEST | NLM_F_ACK)
 

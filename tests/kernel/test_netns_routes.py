@@ -142,6 +142,12 @@ BOTH = ("default via 10.1.0.1", "default via fd00:1::1")
             id="balanced-ipv6-over-two-interfaces-that-lose-theirs",
         ),
         pytest.param(
+            ("default nexthop via fd00:1::1 dev eth0 nexthop via fd00:2::1 dev net1",),
+            Changes(remove=((ETH0, 6),)),
+            {"fd00:2::1 net1"},
+            id="balanced-ipv6-over-one-that-stays",
+        ),
+        pytest.param(
             ("default via inet6 fd00:1::1 dev eth0",),
             Changes(remove=((ETH0, 4),)),
             set(),

@@ -139,11 +139,3 @@ def test_a_long_message_is_cut_at_a_character(api: FakeApi, writer: EventWriter)
     _added(writer, "ü" * 1000)
     eventually(lambda: api.asked("POST", PATH))
     assert api.asked("POST", PATH)[0].body["message"] == "ü" * 512
-
-
-def test_a_forgotten_pods_events_are_dropped(api: FakeApi) -> None:
-    """After forget nothing of that pod waits."""
-    writer = EventWriter(Wire(api.access()), "node1")
-    _added(writer)
-    writer.forget("u")
-    assert (len(writer.outbox), len(writer._recent)) == (0, 0)

@@ -24,7 +24,7 @@ def test_the_caller_does_not_wait(api: FakeApi) -> None:
     with running(publisher):
         began = time.monotonic()
         for number in range(1000):
-            publisher.status(POD, f"[{number}]", lambda: None)
+            publisher.status(POD, f"[{number}]", lambda: None, sandbox="s")
             publisher.event(POD, reason="r", message=f"{number}", warning=False)
         assert time.monotonic() - began < 0.5
         eventually(lambda: publisher.lag_seconds > 0.1)
@@ -38,16 +38,16 @@ def test_a_status_does_not_wait_for_events(api: FakeApi) -> None:
     with running(publisher):
         for number in range(300):
             publisher.event(POD, reason="r", message=f"{number}", warning=False)
-        publisher.status(POD, "[]", done.set)
+        publisher.status(POD, "[]", done.set, sandbox="s")
         assert done.wait(1)
         eventually(lambda: publisher.lag_seconds == 0.0)
 
 
-def test_forgetting_nobody_forgets_nobody(api: FakeApi) -> None:
-    """An empty UID, which stands for any pod of a name, must not empty the queues."""
+def test_forgetting_another_sandbox_leaves_the_status(api: FakeApi) -> None:
+    """The pod has a new sandbox when the DEL of its old one comes late."""
     publisher = ApiPublisher(api.access(), "node1")
-    publisher.status(PodRef(namespace="a", name="p", uid=""), "[]", lambda: None)
-    publisher.forget("")
+    publisher.status(POD, "[]", lambda: None, sandbox="new")
+    publisher.forget("old")
     assert publisher.lag_seconds > 0
     with running(publisher):
         pass
@@ -58,7 +58,7 @@ def test_stop_leaves_no_thread(api: FakeApi) -> None:
     api.silent = True
     publisher = ApiPublisher(api.access(), "node1")
     publisher.start()
-    publisher.status(POD, "[]", lambda: None)
+    publisher.status(POD, "[]", lambda: None, sandbox="s")
     publisher.event(POD, reason="r", message="m", warning=False)
     eventually(lambda: len(api.seen) == 2)
     began = time.monotonic()

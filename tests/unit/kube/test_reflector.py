@@ -184,14 +184,15 @@ def test_a_failed_watch_keeps_what_is_known(api: FakeApi, follow: Follow) -> Non
     eventually(lambda: reflector.health().detail == "")
 
 
-def test_a_cluster_without_the_resource_type_is_a_complete_empty_one(api: FakeApi, follow: Follow) -> None:
-    """Without the CRD there are certainly no definitions; the reason is shown, and its arrival is noticed."""
+def test_a_cluster_without_the_resource_type_is_not_complete(api: FakeApi, follow: Follow) -> None:
+    """Without the CRD nothing can be said of definitions; the reason is shown, and its arrival is noticed."""
     api.answers.append(404)
     reflector = follow(api.access())
-    eventually(lambda: "HTTP 404" in reflector.health().detail)
-    assert reflector.health().synced
+    eventually(lambda: "is its CRD applied?" in reflector.health().detail)
+    assert not reflector.health().synced
     api.put(DEFINITIONS, "a", "lan")
     eventually(lambda: reflector.get("a", "lan"))
+    assert reflector.health().synced
 
 
 def test_a_token_that_rotates_is_no_failure(api: FakeApi, follow: Follow) -> None:

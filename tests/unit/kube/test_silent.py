@@ -18,8 +18,8 @@ def test_a_status_is_done_at_once() -> None:
     done: list[str] = []
     pod = PodRef(namespace="a", name="p", uid="u")
     publisher.start()
-    publisher.status(pod, "[]", lambda: done.append("done"))
+    publisher.status(pod, "[]", lambda: done.append("done"), sandbox="s")
     publisher.event(pod, reason="r", message="m", warning=True)
-    publisher.forget("u")
+    publisher.forget("s")
     publisher.stop()
     assert (done, publisher.lag_seconds) == (["done"], 0.0)

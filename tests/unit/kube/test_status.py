@@ -35,7 +35,7 @@ def writer(api: FakeApi) -> Iterator[StatusWriter]:
 def test_the_patch_sets_one_annotation_and_names_the_uid(api: FakeApi, writer: StatusWriter) -> None:
     """A merge patch on the status subresource, with nothing in it but UID and annotation."""
     done: list[str] = []
-    writer.put(POD, "[]", lambda: done.append("done"))
+    writer.put(POD, "[]", lambda: done.append("done"), sandbox="s")
     eventually(lambda: done)
     (seen,) = api.asked("PATCH", PATH)
     assert seen.body == {"metadata": {"uid": "u", "annotations": {"k8s.v1.cni.cncf.io/network-status": "[]"}}}
@@ -45,9 +45,19 @@ def test_the_patch_sets_one_annotation_and_names_the_uid(api: FakeApi, writer: S
 def test_without_a_uid_none_is_sent(api: FakeApi, writer: StatusWriter) -> None:
     """An unknown UID is not compared."""
     done: list[str] = []
-    writer.put(PodRef(namespace="a", name="p", uid=""), "[]", lambda: done.append("done"))
+    writer.put(PodRef(namespace="a", name="p", uid=""), "[]", lambda: done.append("done"), sandbox="s")
     eventually(lambda: done)
     assert "uid" not in api.asked("PATCH", PATH)[0].body["metadata"]
+
+
+def test_the_status_of_a_static_pod_waits_for_its_mirror(api: FakeApi, writer: StatusWriter) -> None:
+    """The runtime's UID is not the mirror's, and the mirror may come long after the sandbox (D28)."""
+    done: list[str] = []
+    writer.put(PodRef(namespace="a", name="late", uid="u", static=True), "[]", lambda: done.append("done"), sandbox="s")
+    eventually(lambda: api.asked("PATCH", "/api/v1/namespaces/a/pods/late/status"))
+    assert done == []
+    api.put(PODS, "a", "late", metadata={"uid": "mirror"})
+    eventually(lambda: done)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,7 @@ def test_without_a_uid_none_is_sent(api: FakeApi, writer: StatusWriter) -> None:
 def test_what_can_never_be_written_is_done(writer: StatusWriter, pod: PodRef) -> None:
     """A pod that is gone or replaced closes the matter."""
     done: list[str] = []
-    writer.put(pod, "[]", lambda: done.append("done"))
+    writer.put(pod, "[]", lambda: done.append("done"), sandbox="s")
     eventually(lambda: done)
 
 
@@ -69,7 +79,7 @@ def test_any_other_refusal_is_tried_again(api: FakeApi, writer: StatusWriter, st
     """As long as the pod is there with its UID, the status is written in the end."""
     api.answers.append(status)
     done: list[str] = []
-    writer.put(POD, "[]", lambda: done.append("done"))
+    writer.put(POD, "[]", lambda: done.append("done"), sandbox="s")
     eventually(lambda: done)
     assert len(api.asked("PATCH", PATH)) == 2
 
@@ -78,7 +88,7 @@ def test_a_forgotten_pod_gets_no_status(api: FakeApi, writer: StatusWriter) -> N
     """After forget nothing is sent any more for that UID."""
     api.answers.append(503)
     done: list[str] = []
-    writer.put(POD, "[]", lambda: done.append("done"))
+    writer.put(POD, "[]", lambda: done.append("done"), sandbox="s")
     eventually(lambda: api.asked("PATCH", PATH))
-    writer.forget("u")
+    writer.forget("s")
     assert (len(writer.outbox), done) == (0, [])

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries a complete plan out, takes it back, and checks it: the order of things, and nothing else.
+
+ADD goes forward and stops at the first failure (B13, B37); what was begun is undone in reverse, the failed attachment
+included, because a failed ADD leaves things behind too (B15). DEL goes backward: inside one list it stops at the
+first failure, since later plugins may depend on earlier cleanup; across attachments it never stops (B17, B40).
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from metacni.agent import runner
+from metacni.agent.runner import Sandbox
+from metacni.cni import convert, jsontext, versions
+from metacni.cni.errors import CniError
+from metacni.cni.jsontext import Json
+from metacni.cni.result import Result
+from metacni.cni.versions import Verb
+from metacni.core import request
+from metacni.core.plan import Attachment
+
+log = logging.getLogger(__name__)
+
+
+class Steps(Protocol):
+    """Where the result of each step is kept before the next one starts: the journal's record."""
+
+    def step(self, attachment: int, plugin: int, result: bytes) -> None:
+        """Keep what plugin number `plugin` of attachment number `attachment` printed."""
+
+
+class Undo:
+    """Takes back attachments of a failed ADD; `clean` tells whether every one of them went."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.clean = True
+
+    def attachment(self, attachment: Attachment) -> None:
+        """DEL one attachment; a failure is logged and never raised, or it would replace the ADD's error."""
+        try:
+            delete_one(self._sandbox, attachment, prev_result=None)
+        except Exception as fault:  # noqa: BLE001  whatever it is, the next attachment must be undone too
+            self.clean = False
+            log.warning("undo failed; the runtime's DEL will repeat it", extra={"cause": str(fault)})
+
+
+def add(sandbox: Sandbox, steps: Steps, begun: Callable[[Attachment], object]) -> tuple[Result, ...]:
+    """Run every plugin of every attachment; the final result of each attachment, in order.
+
+    `begun` is told of each attachment before its first plugin runs: a failed ADD leaves things behind too.
+
+    Raises:
+        CniError: the first failure; undoing what was begun is the caller's.
+    """
+    results: list[Result] = []
+    for number, attachment in enumerate(sandbox.plan.attachments):
+        begun(attachment)
+        results.append(_add_one(sandbox, steps, number, attachment))
+    return tuple(results)
+
+
+def _add_one(sandbox: Sandbox, steps: Steps, number: int, attachment: Attachment) -> Result:
+    """One attachment: each plugin gets what the one before it printed (B5), the very first our own (B6)."""
+    prev: Json = sandbox.plan.prev_result if attachment.default else None
+    body: dict[str, Json] = {}
+    for index in range(len(attachment.config.plugins)):
+        printed = runner.run(sandbox, Verb.ADD, attachment, index, request.stdin(attachment, index, prev))
+        steps.step(number, index, printed)
+        prev = body = jsontext.loads_object(printed, f"the result of {attachment.config.plugins[index].type!r}")
+    return convert.parse(body, attachment.config.version)
+
+
+def delete(sandbox: Sandbox, prev_results: Mapping[int, Json]) -> list[CniError]:
+    """DEL every attachment, last first; the failures, each one line. `prev_results` are by attachment number."""
+    failures: list[CniError] = []
+    for number, attachment in reversed(list(enumerate(sandbox.plan.attachments))):
+        try:
+            delete_one(sandbox, attachment, prev_results.get(number))
+        except CniError as fault:
+            failures.append(fault)
+    return failures
+
+
+def delete_one(sandbox: Sandbox, attachment: Attachment, prev_result: Json) -> None:
+    """DEL the plugins of one attachment in reverse, stopping at the first that fails (B16)."""
+    prev = prev_result if versions.del_has_prev_result(attachment.config.version) else None
+    for index in reversed(range(len(attachment.config.plugins))):
+        runner.run(sandbox, Verb.DEL, attachment, index, request.stdin(attachment, index, prev))
+
+
+def check(sandbox: Sandbox, results: Sequence[Json], tolerated: frozenset[str]) -> None:
+    """CHECK every attachment that can be checked, forward, each plugin with the attachment's final result (B5, B19).
+
+    Raises:
+        CniError: the first failure of a type that is not tolerated (G22); a tolerated one is logged.
+    """
+    for attachment, result in zip(sandbox.plan.attachments, results, strict=True):
+        config = attachment.config
+        if config.disable_check or not versions.has(Verb.CHECK, config.version):
+            continue
+        for index in range(len(config.plugins)):
+            try:
+                runner.run(sandbox, Verb.CHECK, attachment, index, request.stdin(attachment, index, result))
+            except CniError as fault:
+                if not tolerated & _types(attachment, index):
+                    raise
+                log.warning("CHECK failed and is tolerated", extra={"cause": str(fault)})
+
+
+def _types(attachment: Attachment, index: int) -> frozenset[str]:
+    plugin = attachment.config.plugins[index]
+    ipam = plugin.raw.get("ipam")
+    nested = ipam.get("type") if isinstance(ipam, dict) else None
+    return frozenset({str(plugin.type)} | ({nested} if isinstance(nested, str) else set()))

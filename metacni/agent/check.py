@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CHECK: every attached network, against what its ADD answered."""
+
+from metacni.agent import attach
+from metacni.agent.delete import final_results, recorded_plan
+from metacni.agent.node import Node, Request
+from metacni.agent.runner import Sandbox
+from metacni.cni.errors import CniError, Code
+from metacni.journal.files import CorruptRecord
+from metacni.journal.journal import Record
+from metacni.netns import sandbox as namespaces
+
+
+def check(node: Node, request: Request) -> bytes:
+    """Ask every delegate whether its attachment is as its ADD left it (A28).
+
+    Raises:
+        CniError: code 3, we do not know the sandbox; else the first delegate that objects.
+    """
+    container_id = request.environment.container_id
+    with node.locks.sandbox(container_id, request.deadline):
+        record = node.journal.open(container_id)
+        if record is None:
+            raise CniError(Code.UNKNOWN_CONTAINER, f"cannot check sandbox {container_id!r}: no ADD of it is on record")
+        try:
+            _check(node, request, record)
+        except CorruptRecord as cause:
+            raise CniError(Code.IO, f"cannot check sandbox {container_id!r}: {cause}") from cause
+    return b""
+
+
+def _check(node: Node, request: Request, record: Record) -> None:
+    planned, answer = recorded_plan(record), record.answer
+    if answer is None:
+        raise CniError(Code.UNKNOWN_CONTAINER, f"cannot check sandbox {planned.container_id!r}: its ADD did not finish")
+    known = record.sandbox
+    if request.netns is None or namespaces.identity(request.netns) != (known.device, known.inode):
+        raise CniError(
+            Code.ENVIRONMENT, f"cannot check sandbox {planned.container_id!r}: CNI_NETNS is not its namespace"
+        )
+    sandbox = Sandbox(plan=planned, netns=planned.netns, runner=request.runner, deadline=request.deadline)
+    attach.check(sandbox, final_results(answer), node.settings.check_tolerates)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a call to an answer: which verb, in which pool, by when; every failure is one line for the runtime.
+
+The one log line of a failure is written here (the code below raises and never logs what it raises).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from metacni.agent.add import add
+from metacni.agent.check import check
+from metacni.agent.collect import collect
+from metacni.agent.delete import delete
+from metacni.agent.node import Node, Request, deadline
+from metacni.agent.pools import Pool
+from metacni.agent.status import status
+from metacni.cni import environment, jsontext, keys, versions
+from metacni.cni.environment import Environment
+from metacni.cni.errors import CniError, Code, defuse
+from metacni.cni.versions import Verb
+from metacni.exec.channel import ShimGone
+from metacni.exec.connection import Connection
+from metacni.exec.frames import Call
+from metacni.journal.files import CorruptRecord
+
+log = logging.getLogger(__name__)
+
+OUR_NAMES = frozenset({"metacni", "multus", "multus-shim"})
+"""The names under which a runtime calls us."""
+
+
+def version(_node: Node, request: Request) -> bytes:
+    """VERSION: the shim answers it alone; this is for whoever calls the socket (A33, A34)."""
+    try:
+        return versions.reply(keys.text(jsontext.loads_object(request.stdin, "stdin"), "cniVersion"))
+    except CniError:
+        return versions.reply("")
+
+
+VERBS: Mapping[Verb, Callable[[Node, Request], bytes]] = {
+    Verb.ADD: add,
+    Verb.DEL: delete,
+    Verb.CHECK: check,
+    Verb.GC: collect,
+    Verb.STATUS: status,
+    Verb.VERSION: version,
+}
+
+
+class Dispatcher:
+    """Hands each call to the pool of its verb, so that no kind of request can hold up another."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        limits = node.settings.limits
+        delete_pool = Pool("DEL", limits.delete, limits.queue)
+        work = Pool("ADD", limits.add, limits.queue)
+        quick = Pool("STATUS", 4, 4)  # asked by one runtime, one at a time: more means something is stuck
+        self._pools = {
+            Verb.ADD: work,
+            Verb.CHECK: work,
+            Verb.GC: work,
+            Verb.DEL: delete_pool,
+            Verb.STATUS: quick,
+            Verb.VERSION: quick,
+        }
+
+    def take(self, connection: Connection, call: Call, finished: Callable[[], None]) -> None:
+        """Start the call; `finished` is told when its answer is out, whatever became of it."""
+        try:
+            asked = _environment(call)
+            request = Request(
+                environment=asked,
+                stdin=call.stdin,
+                parent=call.parent,
+                netns=call.netns,
+                runner=connection,
+                deadline=deadline(asked.verb),
+            )
+            self._pools[asked.verb].submit(lambda: self._serve(connection, request, finished))
+        except CniError as fault:
+            _refuse(connection, call, fault)
+            finished()
+
+    def close(self) -> None:
+        """Take no more calls."""
+        for pool in set(self._pools.values()):
+            pool.close()
+
+    def _serve(self, connection: Connection, request: Request, finished: Callable[[], None]) -> None:
+        try:
+            if not connection.gone():  # it gave up while it queued: nothing has begun, so there is nothing to undo
+                code, answer = _answer(self._node, request)
+                connection.answer(code, answer)
+        except ShimGone:
+            log.warning("the runtime did not wait for the answer", extra=_fields(request.environment))
+        except Exception:
+            log.exception("a request failed in an unforeseen way", extra=_fields(request.environment))
+        finally:
+            connection.close()
+            finished()
+
+
+def _environment(call: Call) -> Environment:
+    """The parsed CNI_* variables.
+
+    Raises:
+        CniError: code 4 for the variables; code 7 for a program name that is not ours.
+    """
+    if call.program not in OUR_NAMES:
+        raise CniError(
+            Code.CONFIG,
+            f"cannot serve {call.program!r}: the agent has no such plugin",
+            f"it serves {', '.join(sorted(OUR_NAMES))}",
+        )
+    return environment.parse(call.environment)
+
+
+def _answer(node: Node, request: Request) -> tuple[int, bytes]:
+    """The exit status and what the shim prints."""
+    begin = time.monotonic()
+    verb = request.environment.verb
+    try:
+        _require_known(verb, request.stdin)
+        printed = VERBS[verb](node, request)
+    except CniError as fault:
+        shown = _shown(request, fault)
+        log.error(  # noqa: TRY400  the fault is the request's, not ours: its line says all
+            "%s failed: %s",
+            verb,
+            shown.msg,
+            extra={"code": shown.code, "hint": shown.details, **_fields(request.environment)},
+        )
+        return 1, shown.to_json(_version(request.stdin))
+    except (OSError, CorruptRecord) as cause:
+        shown = _shown(
+            request, CniError(Code.IO, f"cannot keep the journal: {cause}", "is the disk of the state folder full?")
+        )
+        log.exception("%s failed", verb, extra=_fields(request.environment))
+        return 1, shown.to_json(_version(request.stdin))
+    except ShimGone:
+        raise
+    except Exception as cause:  # a fault of ours must reach the runtime as a CNI error, never as silence
+        shown = _shown(
+            request, CniError(Code.INTERNAL, f"internal error: {type(cause).__name__}", "see the agent's log")
+        )
+        log.exception("%s failed in an unforeseen way", verb, extra=_fields(request.environment))
+        return 1, shown.to_json(_version(request.stdin))
+    level = logging.DEBUG if verb is Verb.STATUS else logging.INFO
+    took = round((time.monotonic() - begin) * 1000, 1)
+    log.log(level, "%s done", verb, extra={"ms": took, **_fields(request.environment)})
+    return 0, printed
+
+
+def _require_known(verb: Verb, stdin: bytes) -> None:
+    """Refuse a verb that the configuration's version does not know, as every Go plugin does (A35)."""
+    if verb in (Verb.CHECK, Verb.GC, Verb.STATUS) and not versions.has(verb, named := _version(stdin)):
+        raise CniError(Code.VERSION, f"cannot serve {verb}: version {named!r} of the configuration does not know it")
+
+
+def _shown(request: Request, fault: CniError) -> CniError:
+    """The error as the runtime sees it: the pod in front; on DEL, nothing that means success to containerd (G15)."""
+    args = dict(request.environment.args)
+    pod = f"{args.get('K8S_POD_NAMESPACE', '')}/{args.get('K8S_POD_NAME', '')}"
+    named = fault.within(f"pod {pod!r}") if pod != "/" else fault
+    if request.environment.verb is not Verb.DEL:
+        return named
+    return CniError(named.code, defuse(named.msg), defuse(named.details))
+
+
+def _refuse(connection: Connection, call: Call, fault: CniError) -> None:
+    log.error("call refused: %s", fault.msg, extra={"code": fault.code, "program": call.program})
+    try:
+        connection.answer(1, fault.to_json(_version(call.stdin)))
+    except ShimGone:
+        pass  # then nobody reads the refusal
+    finally:
+        connection.close()
+
+
+def _version(stdin: bytes) -> str:
+    """The version in which an error is stamped, as far as stdin tells (A40)."""
+    try:
+        return versions.known(keys.text(jsontext.loads_object(stdin, "stdin"), "cniVersion"))
+    except CniError:
+        return versions.NEWEST
+
+
+def _fields(asked: Environment) -> dict[str, str]:
+    args = dict(asked.args)
+    pod = f"{args.get('K8S_POD_NAMESPACE', '')}/{args.get('K8S_POD_NAME', '')}"
+    return {"verb": str(asked.verb), "sandbox": asked.container_id} | ({"pod": pod} if pod != "/" else {})

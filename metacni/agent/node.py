@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs work with: the edges, handed in by whoever starts the agent, and one request."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from metacni.agent.locks import Locks
+from metacni.agent.runner import Runner
+from metacni.agent.settings import Settings
+from metacni.cni.environment import Environment
+from metacni.cni.names import ContainerId
+from metacni.cni.versions import Verb
+from metacni.core.routes import RoutePlan
+from metacni.journal.journal import Journal
+from metacni.kube.source import Publisher, Source
+from metacni.netns import sandbox as namespaces
+
+
+class Routes(Protocol):
+    """Changes the default routes inside a pod."""
+
+    def __call__(self, netns: int, routes: RoutePlan) -> None:
+        """Carry the plan out in the namespace behind the file descriptor, and see that it is in force."""
+
+
+class RequireForeign(Protocol):
+    """Makes sure that a descriptor is a pod's network namespace."""
+
+    def __call__(self, netns_fd: int, /) -> None:
+        """Refuse one that is no network namespace, or the node's own (CniError, code 8)."""
+
+
+class Pending(Protocol):
+    """The DELs that the shim recorded before it asked (decision 1)."""
+
+    def done(self, container_id: ContainerId) -> None:
+        """Take the record of this sandbox away, if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The edges of one agent."""
+
+    settings: Settings
+    journal: Journal
+    source: Source
+    publisher: Publisher
+    routes: Routes
+    pending: Pending
+    require_foreign: RequireForeign = namespaces.require_foreign
+    locks: Locks = field(default_factory=Locks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of the runtime, its environment parsed.
+
+    `netns` is the open namespace that came with the call, None when its path could not be opened; it belongs to the
+    connection and is closed there. `deadline` is time.monotonic() by which the answer must be out.
+    """
+
+    environment: Environment
+    stdin: bytes
+    parent: str
+    netns: int | None
+    runner: Runner
+    deadline: float
+
+
+BUDGET = {Verb.ADD: 85.0, Verb.DEL: 45.0, Verb.CHECK: 85.0, Verb.GC: 85.0, Verb.STATUS: 4.0, Verb.VERSION: 4.0}
+"""Seconds for a whole request: a little less than the shim waits, so that the answer is ours and says why."""
+
+
+def deadline(verb: Verb) -> float:
+    """The moment by which a request that arrives now must be answered."""
+    return time.monotonic() + BUDGET[verb]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metacni agent`: puts the edges together and serves until SIGTERM; the only place where they meet."""
+
+import argparse
+import logging
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from metacni.agent import log, settings
+from metacni.agent.dispatch import Dispatcher
+from metacni.agent.node import Node
+from metacni.agent.recover import recover
+from metacni.agent.server import AddressTaken, Server
+from metacni.agent.settings import SettingsError
+from metacni.cli.command import CommandError
+from metacni.exec.pending import Pending
+from metacni.journal.files import CorruptRecord
+from metacni.journal.journal import Journal
+from metacni.kube.errors import KubeError
+from metacni.kube.source import Publisher, Source
+from metacni.netns.links import change_default_routes
+from metacni.netns.opener import Opener
+
+DEFAULT_SOCKET = "/run/metacni/cni.sock"
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT, then let the requests that run end."""
+    try:
+        chosen = settings.load(options.config)
+    except SettingsError as fault:
+        raise CommandError(str(fault)) from fault
+    log.configure(chosen.log_level)
+    return assemble(options, chosen, _journal(options.state_dir))
+
+
+def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Journal) -> int:
+    """Put the edges together around this journal, and serve."""
+    _allow_descriptors()
+    path: Path = options.socket or Path(os.environ.get("METACNI_SOCKET", DEFAULT_SOCKET))
+    source, publisher = edges(options)
+    opener = Opener()
+    opener.start()
+    pending = Pending(path.parent)
+    node = Node(
+        settings=chosen,
+        journal=journal,
+        source=source,
+        publisher=publisher,
+        routes=partial(change_default_routes, opener),
+        pending=pending,
+    )
+    return serve(node, Server(path, Dispatcher(node)), pending)
+
+
+def _allow_descriptors() -> None:
+    """A full queue holds a socket and a namespace for each call, which is more than a shell's usual limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _journal(folder: Path) -> Journal:
+    try:
+        return Journal(folder)
+    except BlockingIOError:
+        raise CommandError(f"cannot use the state folder {str(folder)!r}: another agent uses it") from None
+    except (OSError, CorruptRecord) as cause:
+        raise CommandError(f"cannot use the state folder {str(folder)!r}: {cause}") from cause
+
+
+def edges(options: argparse.Namespace) -> tuple[Source, Publisher]:
+    """Where definitions come from and where statuses go: a folder of files, or the API server.
+
+    Raises:
+        CommandError: the folder or the credentials cannot be used.
+    """
+    try:
+        if options.definitions is not None:
+            from metacni.kube.directory import DirectorySource  # noqa: PLC0415  no cluster, no client library
+            from metacni.kube.silent import NoPublisher  # noqa: PLC0415
+
+            return DirectorySource(options.definitions), NoPublisher()
+        from metacni.kube import access  # noqa: PLC0415  see above
+        from metacni.kube.api import ApiSource  # noqa: PLC0415
+        from metacni.kube.publisher import ApiPublisher  # noqa: PLC0415
+
+        credentials = access.from_kubeconfig(options.kubeconfig) if options.kubeconfig else access.in_cluster()
+        return ApiSource(credentials, node_name(options)), ApiPublisher(credentials, node_name(options))
+    except KubeError as fault:
+        raise CommandError(str(fault)) from fault
+
+
+def node_name(options: argparse.Namespace) -> str:
+    """Whose pods to follow."""
+    return str(options.node_name or os.environ.get("NODE_NAME") or socket.gethostname())
+
+
+def serve(node: Node, server: Server, pending: Pending) -> int:
+    """Listen first (shims wait for that), then take over what the last agent left, then serve."""
+    try:
+        node.source.start()  # first: a folder of broken files must not look like an agent that lived
+        server.listen()
+    except (AddressTaken, KubeError) as fault:
+        raise CommandError(str(fault)) from fault
+    node.publisher.start()
+    recover(node, pending)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stopper(server))
+    logger.info("serving")
+    server.serve()
+    drained = server.drain(node.settings.drain_seconds)
+    logger.info("stopped" if drained else "stopped with requests under way; the journal holds them")
+    node.publisher.stop()
+    node.source.stop()
+    logging.shutdown()
+    os._exit(0)  # worker threads that a hung plugin holds would keep the interpreter waiting for them
+
+
+def _stopper(server: Server) -> Callable[[int, object], None]:
+    return lambda _number, _frame: server.stop()

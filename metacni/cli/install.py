@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metacni install`: the shim in the runtime's plugin folder.
+
+A file of that folder may be running: it is never written to but replaced by a rename, or the writer would meet "text
+file busy" and the runtime half a program.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from metacni import shim
+from metacni.cli.command import CommandError
+
+DELEGATES = "metacni.delegates"
+"""Entry points of our own delegates; each is served by the shim under `metacni-<name>`."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Install and say what was put where."""
+    for path in install(options.bin_dir):
+        print(path)  # noqa: T201  this is a command line
+    return 0
+
+
+def install(folder: Path) -> tuple[Path, ...]:
+    """Put the shim into `folder` as `metacni`, and once more for each own delegate.
+
+    Raises:
+        CommandError: there is no shim in this installation, or the folder cannot be written.
+    """
+    try:
+        binary = shim.binary()
+        folder.mkdir(parents=True, exist_ok=True)
+        return tuple(_put(binary, folder / name) for name in names())
+    except OSError as cause:
+        raise CommandError(f"cannot install into {str(folder)!r}: {cause.strerror or cause}") from cause
+
+
+def names() -> tuple[str, ...]:
+    """Under which names a runtime or a foreign plugin may call us."""
+    return ("metacni", *sorted(f"metacni-{point.name}" for point in entry_points(group=DELEGATES)))
+
+
+def _put(binary: Path, target: Path) -> Path:
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out, binary.open("rb") as source:
+            shutil.copyfileobj(source, out)
+            os.fchmod(out.fileno(), 0o755)
+            os.fsync(out.fileno())
+        Path(temporary).replace(target)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target

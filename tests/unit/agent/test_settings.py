@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's settings: the schema, the defaults, and what a mistake says."""
+
+from pathlib import Path
+
+import pytest
+
+from metacni.agent import settings
+from metacni.agent.settings import Limits, Settings, SettingsError
+
+
+def test_without_a_file_every_setting_has_its_default() -> None:
+    """No file is a valid configuration."""
+    assert settings.load(None) == Settings()
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    """A file that holds nothing (or comments only) changes nothing."""
+    (tmp_path / "agent.yaml").write_text("# nothing yet\n")
+    assert settings.load(tmp_path / "agent.yaml") == Settings()
+
+
+def test_the_defaults_are_those_that_the_schema_states() -> None:
+    """What the documentation is made from cannot drift from what the agent does."""
+    stated = {key: value["default"] for key, value in settings.schema()["properties"].items() if "default" in value}
+    assert settings.parse(stated, "schema") == Settings()
+    limits = settings.schema()["properties"]["limits"]["properties"]
+    assert Limits(**{key: value["default"] for key, value in limits.items()}) == Limits()
+
+
+def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
+    """Each key has an effect on the parsed value; none is accepted and dropped."""
+    (tmp_path / "agent.yaml").write_text(
+        """
+        resultMode: merged
+        cniConfDir: /etc/other
+        allowedPaths: [/srv]
+        allowedTypes: {"*": [bridge], lab: [bridge, macvlan]}
+        checkTolerates: []
+        logLevel: debug
+        limits: {add: 1, delete: 2, queue: 3}
+        drainSeconds: 5
+        """
+    )
+    assert settings.load(tmp_path / "agent.yaml") == Settings(
+        result_mode="merged",
+        cni_conf_dir=Path("/etc/other"),
+        allowed_paths=("/srv",),
+        allowed_types={"*": frozenset({"bridge"}), "lab": frozenset({"bridge", "macvlan"})},
+        check_tolerates=frozenset(),
+        log_level="debug",
+        limits=Limits(add=1, delete=2, queue=3),
+        drain_seconds=5.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("resident: auto", "'resident' was unexpected", id="a-key-that-is-not-there-yet"),
+        pytest.param("resultMode: both", "$.resultMode: 'both' is not one of", id="unknown-value"),
+        pytest.param("limits: {add: 0}", "$.limits.add: 0 is less than", id="out-of-range"),
+        pytest.param("allowedPaths: [relative]", "$.allowedPaths[0]: 'relative' does not match", id="relative-path"),
+        pytest.param("logLevel: [debug]", "$.logLevel: ['debug'] is not one of", id="wrong-type"),
+        pytest.param("- a list", "is not of type 'object'", id="not-an-object"),
+        pytest.param("a: [", "cannot read the configuration", id="not-yaml"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_its_key(tmp_path: Path, text: str, told: str) -> None:
+    """The person who wrote the file learns which key is wrong and why."""
+    (tmp_path / "agent.yaml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        settings.load(tmp_path / "agent.yaml")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """A mistyped path must not mean "defaults"."""
+    with pytest.raises(SettingsError, match="cannot read the configuration"):
+        settings.load(tmp_path / "none.yaml")

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metacni agent`: the edges it chooses, and its life as a real process."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metacni.cli import agent
+from metacni.cli.command import CommandError
+from metacni.cli.main import parser
+from metacni.exec.frames import Type, pack
+from metacni.kube.directory import DirectorySource
+from metacni.kube.silent import NoPublisher
+
+
+def options(*arguments: str) -> argparse.Namespace:
+    """A command line."""
+    return parser().parse_args(["agent", *arguments])
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """An agent whose state and socket are in this folder."""
+    return [
+        *(sys.executable, "-m", "metacni.cli.main", "agent", "--definitions", str(folder)),
+        *("--state-dir", str(folder / "state"), *arguments),
+    ]
+
+
+@contextmanager
+def running(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """An agent that listens on `run/cni.sock` of the folder."""
+    path = folder / "run" / "cni.sock"
+    with subprocess.Popen(
+        command(folder),
+        env=os.environ | {"METACNI_SOCKET": str(path), **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            until = time.monotonic() + 20
+            while not path.exists():
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+
+
+def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> list[dict[str, Any]]:
+    """Send a signal; the log of the whole life."""
+    process.send_signal(number)
+    _, written = process.communicate(timeout=20)
+    return [json.loads(line) for line in written.splitlines()]
+
+
+def failure(folder: Path, *arguments: str) -> str:
+    """What an agent that cannot start says."""
+    done = subprocess.run(command(folder, *arguments), capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    return done.stderr.removeprefix("metacni agent: ").removesuffix("\n")
+
+
+def test_a_folder_of_definitions_needs_no_cluster(tmp_path: Path) -> None:
+    """The embedded default of the demo (decision 12)."""
+    source, publisher = agent.edges(options("--definitions", str(tmp_path)))
+    assert isinstance(source, DirectorySource)
+    assert isinstance(publisher, NoPublisher)
+
+
+def test_credentials_that_are_not_there_are_an_error_in_words(tmp_path: Path) -> None:
+    """Before anything listens."""
+    with pytest.raises(CommandError, match="kubeconfig"):
+        agent.edges(options("--kubeconfig", str(tmp_path / "kubeconfig")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "expected"),
+    [
+        pytest.param(("--node-name", "a"), "b", "a", id="the-option-first"),
+        pytest.param((), "b", "b", id="then-the-environment"),
+        pytest.param((), "", socket.gethostname(), id="then-the-hosts-name"),
+    ],
+)
+def test_whose_pods_to_follow(
+    arguments: tuple[str, ...], variable: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A DaemonSet sets NODE_NAME from spec.nodeName."""
+    monkeypatch.setenv("NODE_NAME", variable)
+    assert agent.node_name(options(*arguments)) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: int) -> None:
+    """Exit status 0, a line of JSON for each thing that happened, nothing on the way but files of its own."""
+    with running(tmp_path) as process:
+        time.sleep(0.1)  # its signals are set up last of all
+        log = stopped(process, number)
+        assert process.returncode == 0
+    assert [line["msg"] for line in log] == ["serving", "stopped"]
+    assert (tmp_path / "state" / "sandboxes").stat().st_mode & 0o777 == 0o700
+
+
+def test_it_asks_the_kernel_who_calls(tmp_path: Path) -> None:
+    """Root is answered, anybody else hung up on."""
+    with running(tmp_path) as process, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        peer.connect(str(tmp_path / "run" / "cni.sock"))
+        peer.sendall(pack(Type.CALL, 0, b"\0", b"metacni", b"", b"{}", b"CNI_COMMAND=VERSION"))
+        peer.settimeout(10)
+        try:
+            answer = peer.recv(1 << 16)
+        except ConnectionResetError:  # hung up on, and not a byte was read
+            answer = b""
+        assert (b"supportedVersions" in answer) == (os.geteuid() == 0)
+        stopped(process)
+
+
+def test_a_second_agent_does_not_start(tmp_path: Path) -> None:
+    """Neither on the same state nor on the same socket; the first one goes on."""
+    other = tmp_path / "other"
+    other.mkdir()
+    with running(tmp_path) as process:
+        path = tmp_path / "run" / "cni.sock"
+        same_state = failure(tmp_path, "--socket", str(tmp_path / "second.sock"))
+        assert same_state == f"cannot use the state folder '{tmp_path / 'state'}': another agent uses it"
+        assert failure(other, "--socket", str(path)) == f"cannot listen on '{path}': another agent serves it"
+        assert process.poll() is None
+        assert path.exists()
+
+
+def test_a_state_folder_that_cannot_be_used_is_an_error_in_words(tmp_path: Path) -> None:
+    """One line, no traceback."""
+    (tmp_path / "state").write_text("in the way")
+    told = failure(tmp_path, "--socket", str(tmp_path / "s"))
+    assert told.startswith(f"cannot use the state folder '{tmp_path / 'state'}': ")
+    assert "\n" not in told
+
+
+def test_a_broken_manifest_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """Later, when pods depend on it, it would only be reported."""
+    (tmp_path / "a.yaml").write_text("a: [")
+    assert "a.yaml" in failure(tmp_path, "--socket", str(tmp_path / "s"))
+
+
+def test_a_damaged_record_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    """After a power cut the node must come up."""
+    (tmp_path / "state" / "sandboxes" / "c1").mkdir(parents=True, mode=0o755)
+    (tmp_path / "state" / "sandboxes").chmod(0o700)
+    with running(tmp_path) as process:
+        time.sleep(0.1)
+        assert [line["msg"] for line in stopped(process)][-1] == "stopped"
