@@ -239,14 +239,14 @@ def test_conformance_lines_and_citations_agree() -> None:
 
 
 def prose(name: str) -> str:
-    """Return the comments and docstrings of a source."""
+    """Return the comments and docstrings of a source, those of variables too."""
     text = (ROOT / name).read_text()
     if not name.endswith(".py"):
         return "\n".join(re.findall(r"//.*|/\*.*?\*/", text, re.DOTALL if "/*" in text else 0))
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
-    documented = (node for node in ast.walk(tree(name)) if isinstance(node, ast.Module | ast.ClassDef | Function))
-    return "\n".join([*comments, *(ast.get_docstring(node) or "" for node in documented)])
+    statements = (node.value for node in ast.walk(tree(name)) if isinstance(node, ast.Expr))
+    return "\n".join([*comments, *(str(node.value) for node in statements if isinstance(node, ast.Constant))])
 
 
 def _cited(text: str) -> set[str]:
