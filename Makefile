@@ -15,16 +15,16 @@ help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: ## Debian packages, .venv from requirements.lock, the shim: what is there already is left alone
+setup: ## Debian packages, .venv and the shim, as far as they are missing
 	@.ci/packages.sh $(DEMO_PACKAGES)
 	@.ci/venv.sh
 
 .PHONY: demo
-demo: setup ## Two pods, six interfaces, traffic, and nothing left: the main job with no cluster (no Go needed)
+demo: setup ## The main job with no cluster: two pods on three networks
 	@.venv/bin/metacni demo
 
 .PHONY: test
-test: ## Everything: linters, units, real namespaces, a real node; needs root and Go; ends with the table of real parts
+test: ## Everything, up to a real node; needs root and Go
 	@tests/testbed/build.sh --check-go
 	@$(MAKE) setup
 	@.ci/packages.sh $(TEST_PACKAGES)
@@ -32,11 +32,11 @@ test: ## Everything: linters, units, real namespaces, a real node; needs root an
 	@.venv/bin/pytest --all-parts
 
 .PHONY: unit
-unit: setup ## The mirror of the sources: no root, seconds
+unit: setup ## The tests beside each source: no root, seconds
 	@.venv/bin/pytest tests/unit
 
 .PHONY: lint
-lint: setup ## ruff, mypy --strict and the floors, as the tests run them
+lint: setup ## ruff, mypy --strict, import-linter and the house's rules
 	@.venv/bin/pytest tests/unit/test_house.py
 
 .PHONY: lock
@@ -46,5 +46,5 @@ lock: ## Writes requirements.lock anew from pyproject.toml
 	  --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 
 .PHONY: docs
-docs: setup ## Writes the tables of docs/configuration.md anew from the schemas in crds/
+docs: setup ## Writes the tables of docs/configuration.md anew
 	@.venv/bin/python docs/tables.py

@@ -9,8 +9,11 @@ for package in "$@"; do
   dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0
-[ "$(id -u)" = 0 ] || { echo "missing Debian packages, and not root to install them: ${missing[*]}" >&2; exit 1; }
-echo "setup: installing ${missing[*]}"
+if [ "$(id -u)" != 0 ]; then
+  echo "setup: needs root to install the Debian packages ${missing[*]} (try again with sudo)" >&2
+  exit 1
+fi
+echo "setup: installing the Debian packages ${missing[*]} (about a minute, once)"
 export DEBIAN_FRONTEND=noninteractive
 wait=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3) # another apt may be at work, a mirror may stutter
 apt-get "${wait[@]}" -qq update </dev/null

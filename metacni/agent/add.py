@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """ADD: plan, journal, attach, routes, status, answer; a failure after the first plugin takes everything back."""
 
-import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from metacni.agent import attach, resolve
-from metacni.agent.node import Node, Request
+from metacni.agent.node import Node, Request, pod_ref
 from metacni.agent.runner import Sandbox
 from metacni.cni import convert, jsontext, keys
 from metacni.cni.errors import CniError, Code
@@ -15,10 +13,7 @@ from metacni.core import merge, nodeconf, plan, routes, status
 from metacni.core.plan import Plan, Pod
 from metacni.journal.journal import Journal, Record
 from metacni.journal.sandbox import SandboxIdentity, boot_id
-from metacni.kube.source import PodRef
 from metacni.netns import sandbox as namespaces
-
-log = logging.getLogger(__name__)
 
 _LEASED_ON_THE_NODE = frozenset({"host-local", "static", ""})
 
@@ -56,11 +51,13 @@ def require_plugins(planned: Plan, request: Request) -> None:
     if missing:
         names = ", ".join(repr(name) for name in sorted(missing))
         users = ", ".join(
-            sorted({one.network for one in planned.attachments if missing & {p.type for p in one.config.plugins}})
+            f"network {one.network!r}"
+            for one in planned.attachments
+            if missing & {plugin.type for plugin in one.config.plugins}
         )
         raise CniError(
             Code.CONFIG,
-            f"network {users}: cannot find plugin {names} in {':'.join(planned.search_path)!r}",
+            f"{users}: cannot find plugin {names} in {':'.join(planned.search_path)!r}",
             "install the plugin there, or correct the type in the configuration",
         )
 
@@ -77,29 +74,16 @@ def _namespace(node: Node, request: Request) -> int:
 def _attach(node: Node, request: Request, planned: Plan, netns: int) -> bytes:
     record = _begin(node.journal, planned, netns)
     sandbox = Sandbox(plan=planned, netns=planned.netns, runner=request.runner, deadline=request.deadline)
-    undo = attach.Undo(sandbox)
-    with ExitStack() as failed:
-        failed.callback(_forget, record, undo)  # last, when all else has been taken back
-        results = attach.add(sandbox, record, lambda one: failed.callback(undo.attachment, one))
+    with attach.Undo(sandbox, record.remove) as undo:
+        results = attach.add(sandbox, record, undo)
         results = _default_routes(node, planned, results, netns)
         answer = jsontext.dumps(convert.render(_merged(planned, results), planned.version))
         record.finish(_final(planned, results, answer))
         text = status.network_status(planned.attachments, results, planned.netns)
         if planned.pod is not None:
-            record.publish(text.encode())  # before it is sent, so that a restart sends it again (decision 11)
-        failed.pop_all()
+            record.publish(text.encode())  # before it is sent, so that a restart sends it again
     _publish(node, planned, record, results, text)
     return answer
-
-
-def _forget(record: Record, undo: attach.Undo) -> None:
-    """Remove the record of a failed ADD if nothing of it is left; never raises, or it would replace the ADD's error."""
-    if not undo.clean:
-        return
-    try:
-        record.remove()
-    except OSError as cause:
-        log.warning("a failed ADD was undone, but its record stays", extra={"cause": str(cause)})
 
 
 def _begin(journal: Journal, planned: Plan, netns: int) -> Record:
@@ -116,8 +100,8 @@ def _begin(journal: Journal, planned: Plan, netns: int) -> Record:
     except FileExistsError:
         raise CniError(
             Code.ENVIRONMENT,
-            f"cannot attach sandbox {planned.container_id!r}: it is attached already",
-            "CNI_CONTAINERID names a sandbox whose ADD was not followed by DEL; call DEL first",
+            f"cannot attach sandbox {planned.container_id!r}: it has a record already",
+            "it is attached, or an ADD of it failed and could not be undone: call DEL first",
         ) from None
 
 
@@ -169,8 +153,3 @@ def _report_failure(node: Node, request: Request, fault: CniError) -> None:
 def _event(node: Node, pod: Pod | None, reason: str, message: str, *, warning: bool) -> None:
     if pod is not None:
         node.publisher.event(pod_ref(pod), reason=reason, message=message, warning=warning)
-
-
-def pod_ref(pod: Pod) -> PodRef:
-    """The pod as the publisher knows it."""
-    return PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, static=pod.static)

@@ -8,10 +8,10 @@ first failure, since later plugins may depend on earlier cleanup; across attachm
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from metacni.agent import runner
-from metacni.agent.runner import Sandbox
+from metacni.agent.runner import Refused, Sandbox
 from metacni.cni import convert, jsontext, versions
 from metacni.cni.errors import CniError
 from metacni.cni.jsontext import Json
@@ -31,45 +31,88 @@ class Steps(Protocol):
 
 
 class Undo:
-    """Takes back attachments of a failed ADD; `clean` tells whether every one of them went."""
+    """Takes back what an ADD began when its block fails, last first; then `forget`, if nothing is left.
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    A failure to undo is logged and never raised, or it would replace the ADD's own error.
+    """
+
+    def __init__(self, sandbox: Sandbox, forget: Callable[[], None]) -> None:
         self._sandbox = sandbox
-        self.clean = True
+        self._forget = forget
+        self._begun: list[Attachment] = []
+        self._refused: list[Attachment] = []
 
-    def attachment(self, attachment: Attachment) -> None:
-        """DEL one attachment; a failure is logged and never raised, or it would replace the ADD's error."""
+    def begin(self, attachment: Attachment) -> None:
+        """Its first plugin is about to run: from now on something of it may be there."""
+        self._begun.append(attachment)
+
+    def refuse(self, attachment: Attachment) -> None:
+        """Its first plugin itself said no, and had its chance to leave nothing: what it says on DEL matters less."""
+        self._refused.append(attachment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is None:
+            return
+        undone = [self._undo(attachment) for attachment in reversed(self._begun)]
+        if not all(undone):
+            return
+        try:
+            self._forget()
+        except OSError as cause:
+            log.warning("a failed ADD was undone, but its record stays", extra={"cause": str(cause)})
+
+    def _undo(self, attachment: Attachment) -> bool:
         try:
             delete_one(self._sandbox, attachment, prev_result=None)
         except Exception as fault:  # noqa: BLE001  whatever it is, the next attachment must be undone too
-            self.clean = False
+            if attachment in self._refused and isinstance(fault, Refused):
+                log.warning("a plugin refused ADD and then DEL; nothing more can be done", extra={"cause": str(fault)})
+                return True
             log.warning("undo failed; the runtime's DEL will repeat it", extra={"cause": str(fault)})
+            return False
+        return True
 
 
-def add(sandbox: Sandbox, steps: Steps, begun: Callable[[Attachment], object]) -> tuple[Result, ...]:
+def add(sandbox: Sandbox, steps: Steps, undo: Undo) -> tuple[Result, ...]:
     """Run every plugin of every attachment; the final result of each attachment, in order.
 
-    `begun` is told of each attachment before its first plugin runs: a failed ADD leaves things behind too.
-
     Raises:
-        CniError: the first failure; undoing what was begun is the caller's.
+        CniError: the first failure; `undo` knows what was begun.
     """
     results: list[Result] = []
     for number, attachment in enumerate(sandbox.plan.attachments):
-        begun(attachment)
-        results.append(_add_one(sandbox, steps, number, attachment))
+        undo.begin(attachment)
+        results.append(_add_one(sandbox, steps, number, attachment, undo))
     return tuple(results)
 
 
-def _add_one(sandbox: Sandbox, steps: Steps, number: int, attachment: Attachment) -> Result:
+def _add_one(sandbox: Sandbox, steps: Steps, number: int, attachment: Attachment, undo: Undo) -> Result:
     """One attachment: each plugin gets what the one before it printed (B5), the very first our own (B6)."""
     prev: Json = sandbox.plan.prev_result if attachment.default else None
-    body: dict[str, Json] = {}
+    result = Result()
     for index in range(len(attachment.config.plugins)):
-        printed = runner.run(sandbox, Verb.ADD, attachment, index, request.stdin(attachment, index, prev))
+        try:
+            printed = runner.run(sandbox, Verb.ADD, attachment, index, request.stdin(attachment, index, prev))
+        except Refused:
+            if index == 0:
+                undo.refuse(attachment)
+            raise
         steps.step(number, index, printed)
-        prev = body = jsontext.loads_object(printed, f"the result of {attachment.config.plugins[index].type!r}")
-    return convert.parse(body, attachment.config.version)
+        prev, result = _understood(printed, attachment, index)
+    return result
+
+
+def _understood(printed: bytes, attachment: Attachment, index: int) -> tuple[Json, Result]:
+    """A result as it was printed, and read at once: what makes no sense is the fault of the plugin that printed it."""
+    try:
+        body = jsontext.loads_object(printed, "its result")
+        return body, convert.parse(body, attachment.config.version)
+    except CniError as fault:
+        plugin = attachment.config.plugins[index].type
+        raise fault.within(f"{runner.where(attachment, Verb.ADD)}: plugin {plugin!r}") from fault
 
 
 def delete(sandbox: Sandbox, prev_results: Mapping[int, Json]) -> list[CniError]:

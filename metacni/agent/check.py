@@ -2,13 +2,12 @@
 """CHECK: every attached network, against what its ADD answered."""
 
 from metacni.agent import attach
-from metacni.agent.delete import final_results, recorded_plan
 from metacni.agent.node import Node, Request
+from metacni.agent.records import final_results, is_its_namespace, recorded_plan
 from metacni.agent.runner import Sandbox
 from metacni.cni.errors import CniError, Code
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Record
-from metacni.netns import sandbox as namespaces
 
 
 def check(node: Node, request: Request) -> bytes:
@@ -33,8 +32,7 @@ def _check(node: Node, request: Request, record: Record) -> None:
     planned, answer = recorded_plan(record), record.answer
     if answer is None:
         raise CniError(Code.UNKNOWN_CONTAINER, f"cannot check sandbox {planned.container_id!r}: its ADD did not finish")
-    known = record.sandbox
-    if request.netns is None or namespaces.identity(request.netns) != (known.device, known.inode):
+    if not is_its_namespace(record, request.netns):
         raise CniError(
             Code.ENVIRONMENT, f"cannot check sandbox {planned.container_id!r}: CNI_NETNS is not its namespace"
         )

@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 
-from metacni.agent.delete import combined, detach, last_results, recorded_plan
+from metacni.agent.delete import detach
 from metacni.agent.node import Node, Request
+from metacni.agent.records import last_results, recorded_plan
 from metacni.agent.runner import Network, Sandbox, run_on_network
-from metacni.cni import versions
+from metacni.cni import errors, versions
 from metacni.cni.config import NetworkList
 from metacni.cni.errors import CniError, Code
 from metacni.cni.names import NetnsPath
@@ -47,7 +48,7 @@ def collect(node: Node, request: Request) -> bytes:
         if live is not None:
             failures += _tell_plugins(request, config, live, valid)
     if failures:
-        raise combined(failures)
+        raise errors.combined(failures)
     return b""
 
 

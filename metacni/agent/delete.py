@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 from metacni.agent import attach, resolve
 from metacni.agent.node import Node, Request
+from metacni.agent.records import is_its_namespace, last_results, recorded_plan
 from metacni.agent.runner import Sandbox
-from metacni.cni import convert, jsontext, keys
-from metacni.cni.errors import CniError, defuse
+from metacni.cni import errors
+from metacni.cni.errors import CniError
 from metacni.cni.jsontext import Json
 from metacni.cni.names import NetnsPath
 from metacni.core import nodeconf, plan
 from metacni.core.plan import Plan
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Record
-from metacni.netns import sandbox as namespaces
 
 log = logging.getLogger(__name__)
 
@@ -53,53 +53,9 @@ def detach(node: Node, sandbox: Sandbox, prev_results: Mapping[int, Json]) -> No
     """
     failures = attach.delete(sandbox, prev_results)
     if failures:
-        raise combined(failures)
+        raise errors.combined(failures)
     node.publisher.forget(sandbox.plan.container_id)
     node.journal.remove(sandbox.plan.container_id)
-
-
-def combined(failures: list[CniError]) -> CniError:
-    """Several failures as one line, with the first code; containerd must not take it for success (G15)."""
-    texts = "; ".join(defuse(fault.msg) for fault in failures)
-    return CniError(
-        failures[0].code, texts, "; ".join(sorted({defuse(one.details) for one in failures if one.details}))
-    )
-
-
-def recorded_plan(record: Record) -> Plan:
-    """The plan of the ADD (B24).
-
-    Raises:
-        CorruptRecord: its file is damaged.
-        CniError: another version of metacni wrote it.
-    """
-    return plan.from_json(jsontext.loads_object(record.plan, "the journal's plan"))
-
-
-def final_results(answer: bytes) -> list[Json]:
-    """The final result of each attachment of a finished ADD, in order."""
-    return keys.items(jsontext.loads_object(answer, "the journal's answer"), "results") or []
-
-
-def last_results(record: Record, planned: Plan) -> dict[int, Json]:
-    """The last known result of each attachment, by number: the finished ADD's, else that of its last step (B16).
-
-    One that cannot be read, or that no plugin should have printed, is left out: its DEL goes without (B18).
-    """
-    try:
-        if record.answer is not None:
-            return dict(enumerate(final_results(record.answer)))
-    except CorruptRecord as cause:
-        log.warning("the journal's answer is damaged; deleting by its steps", extra={"cause": str(cause)})
-    last: dict[int, Json] = {}
-    for (number, _), printed in sorted(record.steps().items()):
-        version = planned.attachments[number].config.version
-        try:
-            body = jsontext.loads_object(printed, "a step of the journal")
-            last[number] = convert.render(convert.parse(body, version), version)
-        except CniError as cause:
-            log.warning("a result is of no use; deleting without it", extra={"cause": str(cause)})
-    return last
 
 
 def _delete_recorded(node: Node, request: Request, record: Record) -> None:
@@ -133,12 +89,9 @@ def _todays_plan(node: Node, request: Request) -> Plan:
 def _netns(request: Request, record: Record) -> NetnsPath:
     """The path, if it still leads to the namespace of the ADD; else "": another sandbox may have it by now."""
     try:
-        known = record.sandbox
+        return request.environment.netns if is_its_namespace(record, request.netns) else NetnsPath("")
     except CorruptRecord:
         return _path(request)
-    if request.netns is None or namespaces.identity(request.netns) != (known.device, known.inode):
-        return NetnsPath("")
-    return request.environment.netns
 
 
 def _path(request: Request) -> NetnsPath:

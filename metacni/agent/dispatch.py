@@ -17,7 +17,7 @@ from metacni.agent.pools import Pool
 from metacni.agent.status import status
 from metacni.cni import environment, jsontext, keys, versions
 from metacni.cni.environment import Environment
-from metacni.cni.errors import CniError, Code, defuse
+from metacni.cni.errors import CniError, Code, excerpt
 from metacni.cni.versions import Verb
 from metacni.exec.channel import ShimGone
 from metacni.exec.connection import Connection
@@ -124,33 +124,33 @@ def _answer(node: Node, request: Request) -> tuple[int, bytes]:
     try:
         _require_known(verb, request.stdin)
         printed = VERBS[verb](node, request)
-    except CniError as fault:
-        shown = _shown(request, fault)
-        log.error(  # noqa: TRY400  the fault is the request's, not ours: its line says all
-            "%s failed: %s",
-            verb,
-            shown.msg,
-            extra={"code": shown.code, "hint": shown.details, **_fields(request.environment)},
-        )
-        return 1, shown.to_json(_version(request.stdin))
-    except (OSError, CorruptRecord) as cause:
-        shown = _shown(
-            request, CniError(Code.IO, f"cannot keep the journal: {cause}", "is the disk of the state folder full?")
-        )
-        log.exception("%s failed", verb, extra=_fields(request.environment))
-        return 1, shown.to_json(_version(request.stdin))
     except ShimGone:
         raise
-    except Exception as cause:  # a fault of ours must reach the runtime as a CNI error, never as silence
-        shown = _shown(
-            request, CniError(Code.INTERNAL, f"internal error: {type(cause).__name__}", "see the agent's log")
-        )
-        log.exception("%s failed in an unforeseen way", verb, extra=_fields(request.environment))
+    except Exception as cause:  # noqa: BLE001  a fault of ours too must reach the runtime, never as silence
+        shown = _shown(request, _fault_of(cause))
+        _log_failure(request, shown, cause)
         return 1, shown.to_json(_version(request.stdin))
     level = logging.DEBUG if verb is Verb.STATUS else logging.INFO
     took = round((time.monotonic() - begin) * 1000, 1)
     log.log(level, "%s done", verb, extra={"ms": took, **_fields(request.environment)})
     return 0, printed
+
+
+def _fault_of(cause: Exception) -> CniError:
+    """What the runtime is told: the verb's own words, or what can be said of a fault that no verb foresaw."""
+    if isinstance(cause, CniError):
+        return cause
+    if isinstance(cause, OSError | CorruptRecord):
+        return CniError(Code.IO, f"cannot use the node's files: {cause}", "is the disk of the state folder full?")
+    return CniError(Code.INTERNAL, f"internal error: {type(cause).__name__}", "see the agent's log")
+
+
+def _log_failure(request: Request, shown: CniError, cause: Exception) -> None:
+    """The one line of a failure; a traceback only where we do not know what happened."""
+    unforeseen = None if isinstance(cause, CniError | OSError | CorruptRecord) else cause
+    extra = {"code": shown.code, "hint": shown.details, **_fields(request.environment)}
+    word = "failed" if unforeseen is None else "failed in an unforeseen way"
+    log.error("%s %s: %s", request.environment.verb, word, shown.msg, extra=extra, exc_info=unforeseen)
 
 
 def _require_known(verb: Verb, stdin: bytes) -> None:
@@ -161,12 +161,9 @@ def _require_known(verb: Verb, stdin: bytes) -> None:
 
 def _shown(request: Request, fault: CniError) -> CniError:
     """The error as the runtime sees it: the pod in front; on DEL, nothing that means success to containerd (G15)."""
-    args = dict(request.environment.args)
-    pod = f"{args.get('K8S_POD_NAMESPACE', '')}/{args.get('K8S_POD_NAME', '')}"
-    named = fault.within(f"pod {pod!r}") if pod != "/" else fault
-    if request.environment.verb is not Verb.DEL:
-        return named
-    return CniError(named.code, defuse(named.msg), defuse(named.details))
+    pod = _pod_name(request.environment)
+    named = fault.within(f"pod {pod!r}") if pod else fault
+    return named.defused() if request.environment.verb is Verb.DEL else named
 
 
 def _refuse(connection: Connection, call: Call, fault: CniError) -> None:
@@ -188,6 +185,12 @@ def _version(stdin: bytes) -> str:
 
 
 def _fields(asked: Environment) -> dict[str, str]:
+    pod = _pod_name(asked)
+    return {"verb": str(asked.verb), "sandbox": asked.container_id} | ({"pod": pod} if pod else {})
+
+
+def _pod_name(asked: Environment) -> str:
+    """The pod as the caller spells it, good or bad; "" where it names none."""
     args = dict(asked.args)
     pod = f"{args.get('K8S_POD_NAMESPACE', '')}/{args.get('K8S_POD_NAME', '')}"
-    return {"verb": str(asked.verb), "sandbox": asked.container_id} | ({"pod": pod} if pod != "/" else {})
+    return excerpt(pod) if pod != "/" else ""

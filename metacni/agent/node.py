@@ -11,9 +11,10 @@ from metacni.agent.settings import Settings
 from metacni.cni.environment import Environment
 from metacni.cni.names import ContainerId
 from metacni.cni.versions import Verb
+from metacni.core.plan import Pod
 from metacni.core.routes import RoutePlan
 from metacni.journal.journal import Journal
-from metacni.kube.source import Publisher, Source
+from metacni.kube.source import PodRef, Publisher, Source
 from metacni.netns import sandbox as namespaces
 
 
@@ -75,3 +76,8 @@ BUDGET = {Verb.ADD: 85.0, Verb.DEL: 45.0, Verb.CHECK: 85.0, Verb.GC: 85.0, Verb.
 def deadline(verb: Verb) -> float:
     """The moment by which a request that arrives now must be answered."""
     return time.monotonic() + BUDGET[verb]
+
+
+def pod_ref(pod: Pod) -> PodRef:
+    """The pod as the publisher knows it."""
+    return PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, static=pod.static)

@@ -4,9 +4,8 @@
 import logging
 from functools import partial
 
-from metacni.agent.add import pod_ref
-from metacni.agent.delete import recorded_plan
-from metacni.agent.node import Node
+from metacni.agent.node import Node, pod_ref
+from metacni.agent.records import recorded_plan
 from metacni.cni.errors import CniError
 from metacni.exec.pending import Pending
 from metacni.journal.files import CorruptRecord
@@ -23,6 +22,7 @@ def recover(node: Node, pending: Pending) -> None:
     """
     for record, unsent in node.journal.unsent_all():
         _publish_again(node, record, unsent)
+    pending.sweep()
     known = frozenset(node.journal.sandboxes())  # readable or not: a DEL is due for either
     for container_id, _ in list(pending.calls()):
         if container_id not in known:

@@ -117,7 +117,10 @@ def _definition(
             else confdir.network(Path(config.conf_dir), found.name)
         )
         rules = definition.Rules(
-            allowed_paths=settings.allowed_paths, allowed_types=settings.allowed_types, namespace=asked.namespace
+            allowed_paths=settings.allowed_paths,
+            allowed_types=settings.allowed_types,
+            namespace=asked.namespace,
+            private=(str(settings.state_dir), str(settings.cni_conf_dir), config.conf_dir, config.bin_dir),
         )
         definition.check_reserved(network, rules)
     except (MissingNetworkError, UnavailableError):  # they name it themselves, and `within` would lose their type

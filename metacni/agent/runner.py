@@ -29,6 +29,10 @@ LONGEST = {Verb.ADD: 60.0, Verb.CHECK: 60.0, Verb.DEL: 25.0, Verb.GC: 25.0, Verb
 """Seconds that one plugin gets (decision 1); STATUS is asked every 2-5 s with a lock held, so it is short (G16)."""
 
 
+class Refused(CniError):  # noqa: N818  what the plugin did
+    """A plugin ran to its end and said no; it was neither killed nor did it die."""
+
+
 class Runner(Protocol):
     """Finds and runs foreign delegates, one at a time."""
 
@@ -63,6 +67,11 @@ class Network:
     deadline: float
 
 
+def where(attachment: plans.Attachment, verb: Verb) -> str:
+    """What an error of one attachment starts with."""
+    return f"network {attachment.network!r} ({attachment.ifname}), {verb}"
+
+
 def run(sandbox: Sandbox, verb: Verb, attachment: plans.Attachment, index: int, stdin: bytes) -> bytes:
     """Run plugin `index` of an attachment; its result (b"" for verbs that print none).
 
@@ -77,8 +86,7 @@ def run(sandbox: Sandbox, verb: Verb, attachment: plans.Attachment, index: int, 
     }
     plugin = attachment.config.plugins[index].type
     execution = _execution(verb, plugin, sandbox.plan.search_path, environment, stdin)
-    where = f"network {attachment.network!r} ({attachment.ifname}), {verb}"
-    return _run(sandbox.runner, verb, execution, where, sandbox.deadline)
+    return _run(sandbox.runner, verb, execution, where(attachment, verb), sandbox.deadline)
 
 
 def run_on_network(network: Network, verb: Verb, index: int, stdin: bytes) -> None:
@@ -100,14 +108,23 @@ def _execution(
     return Execution(type=plugin, path=path, environment=told, stdin=stdin)
 
 
-def _run(runner: Runner, verb: Verb, execution: Execution, where: str, deadline: float) -> bytes:
+def _run(runner: Runner, verb: Verb, execution: Execution, origin: str, deadline: float) -> bytes:
     left = min(LONGEST[verb], deadline - time.monotonic())
     if left <= 0:
-        raise CniError(Code.TRY_AGAIN, f"{where}: not started: the request's time is up")
+        raise CniError(Code.TRY_AGAIN, f"{origin}: not started: the request's time is up")
     try:
         output = runner.run(execution, timeout=left)
         if output.stderr:  # B9
             log.debug("plugin %s wrote on stderr", execution.type, extra={"stderr": output.stderr[-STDERR_SHOWN:]})
-        return outcome.result_of(output, verb, execution.type)
+        return _judged(output, verb, execution.type)
     except CniError as fault:
-        raise fault.within(where) from fault
+        raise fault.within(origin) from fault
+
+
+def _judged(output: Output, verb: Verb, plugin: PluginType) -> bytes:
+    try:
+        return outcome.result_of(output, verb, plugin)
+    except CniError as fault:
+        if output.status > 0:
+            raise Refused(fault.code, fault.msg, fault.details) from fault
+        raise

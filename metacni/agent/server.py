@@ -74,10 +74,10 @@ class Server:
             )
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(
-                self._path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+            self._lock = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._path.exists() and not self._path.is_socket():
+                raise AddressTaken(f"cannot listen on {str(self._path)!r}: there is a file that is no socket")
             self._path.unlink(missing_ok=True)
             self._listener.bind(os.fspath(self._path))
             self._path.chmod(0o600)  # before listen(): until then nobody can connect

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 
+from metacni.agent import mistakes
 from metacni.core.merge import ResultMode
 
 SCHEMA = "agent-config.schema.json"
@@ -45,6 +45,7 @@ class Settings:
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     drain_seconds: float = 30.0
+    state_dir: Path = Path("/var/lib/cni/metacni")  # no key of the file: --state-dir
 
 
 def schema() -> dict[str, Any]:
@@ -63,10 +64,14 @@ def load(path: Path | None) -> Settings:
         return Settings()
     try:
         body = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise SettingsError(f"cannot read the configuration {str(path)!r}: {cause}") from cause
+    except OSError as cause:
+        raise SettingsError(
+            f"cannot read the configuration {str(path)!r}: {(cause.strerror or str(cause)).lower()}"
+        ) from cause
+    except UnicodeDecodeError as cause:
+        raise SettingsError(f"cannot read the configuration {str(path)!r}: it is not UTF-8") from cause
     except yaml.YAMLError as cause:
-        raise SettingsError(f"cannot read the configuration {str(path)!r}: {' '.join(str(cause).split())}") from cause
+        raise SettingsError(f"cannot read the configuration {str(path)!r}: {mistakes.of_yaml(cause)}") from cause
     return parse({} if body is None else body, str(path))
 
 
@@ -76,10 +81,9 @@ def parse(body: object, where: str) -> Settings:
     Raises:
         SettingsError: a key is unknown, has the wrong type or a value that is not allowed.
     """
-    try:
-        jsonschema.validate(body, schema())
-    except jsonschema.ValidationError as fault:
-        raise SettingsError(f"cannot use the configuration {where!r}: {fault.json_path}: {fault.message}") from fault
+    found = mistakes.of_values(body, schema())
+    if found:
+        raise SettingsError(f"cannot use the configuration {where!r}: {found}")
     assert isinstance(body, dict)  # noqa: S101  the schema has just said so
     return Settings(**{_NAMES[key]: _CONVERT.get(key, _same)(value) for key, value in body.items()})
 

@@ -7,7 +7,9 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from metacni.kube.source import Publisher, Source
 from metacni.netns.links import change_default_routes
 from metacni.netns.opener import Opener
 
+FIRST_LIST_SECONDS = 2.0
 DEFAULT_SOCKET = "/run/metacni/cni.sock"
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
     opener.start()
     pending = Pending(path.parent)
     node = Node(
-        settings=chosen,
+        settings=replace(chosen, state_dir=options.state_dir.absolute()),
         journal=journal,
         source=source,
         publisher=publisher,
@@ -103,9 +106,10 @@ def node_name(options: argparse.Namespace) -> str:
 
 
 def serve(node: Node, server: Server, pending: Pending) -> int:
-    """Listen first (shims wait for that), then take over what the last agent left, then serve."""
+    """Listen early (shims wait for that), then take over what the last agent left, then serve."""
     try:
         node.source.start()  # first: a folder of broken files must not look like an agent that lived
+        await_first_list(node.source)
         server.listen()
     except (AddressTaken, KubeError) as fault:
         raise CommandError(str(fault)) from fault
@@ -121,6 +125,19 @@ def serve(node: Node, server: Server, pending: Pending) -> int:
     node.source.stop()
     logging.shutdown()
     os._exit(0)  # worker threads that a hung plugin holds would keep the interpreter waiting for them
+
+
+def await_first_list(source: Source) -> None:
+    """Give the first list a moment; with trouble in sight there is nothing to wait for.
+
+    Until we listen, shims answer STATUS by the agent before us, so that an upgrade does not make the node NotReady.
+    """
+    until = time.monotonic() + FIRST_LIST_SECONDS
+    while time.monotonic() < until:
+        health = source.health()
+        if health.synced or health.detail:
+            return
+        time.sleep(0.01)
 
 
 def _stopper(server: Server) -> Callable[[int, object], None]:

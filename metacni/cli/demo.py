@@ -10,11 +10,11 @@ half inside.
 import argparse
 import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from metacni.cli import programs
+from metacni.cli import demo_example, programs
 from metacni.cli.command import CommandError
 from metacni.cli.demo_node import namespaces
 
@@ -25,34 +25,30 @@ LEASES = Path("/var/lib/cni")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo; 0 when everything worked and nothing is left."""
-    example = _example(options.examples)
-    _require_programs(options.plugins, [*os.environ.get("PATH", os.defpath).split(":"), "/usr/sbin", "/sbin"])
+    """Run the demo; 0 when everything worked and nothing is left.
+
+    What was typed wrong is told to anybody; only then does it matter who asks.
+    """
+    example = options.examples or Path(__file__).resolve().parents[2] / "examples" / "demo"
+    demo_example.load(example)
+    _require_plugins(options.plugins)
     _require_root(os.geteuid())
+    search = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where `su` may not look
+    _require_programs(search)
     made = _make_folders(LEASES)
     try:
-        return _play(example, options.plugins)
+        return _play(example, options.plugins, search)
     finally:
         with contextlib.suppress(OSError):  # somebody else uses it by now
             for folder in made:
                 folder.rmdir()
 
 
-def _play(example: Path, plugins: Path) -> int:
+def _play(example: Path, plugins: Path, search: str) -> int:
     """Run the other half in fresh namespaces; its exit status."""
     fresh = ("unshare", "--net", "--mount", "--propagation", "private", "--")
     story = (sys.executable, "-m", INSIDE, str(example.resolve()), str(plugins.resolve()), *namespaces())
-    return programs.shown([*fresh, *story])
-
-
-def _example(named: Path | None) -> Path:
-    example = named or Path(__file__).resolve().parents[2] / "examples" / "demo"
-    for file in ("node.conflist", "definitions.yaml"):
-        if not (example / file).is_file():
-            raise CommandError(
-                f"cannot use the example {str(example)!r}: it has no {file}; name one with --examples DIR"
-            )
-    return example
+    return programs.shown([*fresh, *story], env={**os.environ, "PATH": search})
 
 
 def _require_root(user: int) -> None:
@@ -60,15 +56,18 @@ def _require_root(user: int) -> None:
         raise CommandError("needs root: it makes network namespaces (try: sudo make demo)")
 
 
-def _require_programs(plugins: Path, folders: Sequence[str]) -> None:
-    missing = [name for name in NEEDED if not any((Path(folder) / name).is_file() for folder in folders)]
-    if missing:
-        raise CommandError(f"cannot find {', '.join(missing)}: install util-linux, iproute2, iputils-ping and mount")
-    if not (plugins / "bridge").is_file():
+def _require_plugins(plugins: Path) -> None:
+    if shutil.which("bridge", path=str(plugins)) is None:
         raise CommandError(
             f"cannot find the reference plugins in {str(plugins)!r}: "
             "install containernetworking-plugins, or name their folder with --plugins DIR"
         )
+
+
+def _require_programs(search: str) -> None:
+    missing = [name for name in NEEDED if shutil.which(name, path=search) is None]
+    if missing:
+        raise CommandError(f"cannot find {', '.join(missing)}: install util-linux, iproute2, iputils-ping and mount")
 
 
 def _make_folders(path: Path) -> list[Path]:

@@ -6,7 +6,6 @@ It runs inside the namespaces that cli/demo.py made, and refuses to run anywhere
 
 import json
 import os
-import signal
 import sys
 import time
 import uuid
@@ -15,17 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from metacni.cli import programs
+from metacni.cli import demo_example, programs
 from metacni.cli.command import CommandError
 from metacni.cli.install import install
+from metacni.cni import jsontext
+from metacni.cni.errors import from_output
 
 RUN = Path("/run/metacni-demo")
 LEASES = Path("/var/lib/cni")
 BOOKKEEPING = ("last_reserved_ip", "lock")
 """host-local's own files, which it never removes; a bridge stays likewise."""
 START_SECONDS = 20.0
+STOP_SECONDS = 40.0
+"""More than the agent takes to let its requests end (30 s)."""
 
 
 @dataclass(kw_only=True)
@@ -54,11 +55,9 @@ class DemoNode:
         self._plugins = plugins
         self._agent: programs.Running | None = None
         self._links_before: set[str] = set()
-        try:
-            self._config = _config(example)
-            self.pods = _pods(example)
-        except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError) as cause:
-            raise CommandError(f"cannot use the example {str(example)!r}: {' '.join(str(cause).split())}") from cause
+        read = demo_example.load(example)
+        self._config = {**read.config, "binDir": str(RUN / "bin")}
+        self.pods = [DemoPod(name=pod.name, namespace=pod.namespace, annotations=pod.annotations) for pod in read.pods]
 
     def start(self) -> None:
         """Make the node: private folders, its wires, the shim, the agent, and a namespace for each pod."""
@@ -81,7 +80,11 @@ class DemoNode:
     def add(self, pod: DemoPod) -> None:
         """ADD, as a runtime calls it; the merged result is the pod's."""
         begin = time.perf_counter()
-        pod.result = json.loads(self._call("ADD", pod))
+        printed = self._call("ADD", pod)
+        try:
+            pod.result = json.loads(printed)
+        except ValueError as cause:
+            raise CommandError(f"ADD of pod {pod.name} answered no JSON: {cause}") from cause
         pod.milliseconds = (time.perf_counter() - begin) * 1000
 
     def delete(self, pod: DemoPod) -> None:
@@ -119,12 +122,11 @@ class DemoNode:
     def stop(self) -> None:
         """Stop the agent; the namespaces end with this process."""
         if self._agent is not None:
-            self._agent.send_signal(signal.SIGTERM)
-            self._agent.wait(30)
+            programs.finished(self._agent, STOP_SECONDS)
 
     def log(self) -> str:
-        """The end of the agent's log, for a failure's report."""
-        return (RUN / "agent.log").read_text()[-2000:] if (RUN / "agent.log").exists() else ""
+        """The agent's log, for a failure's report: it vanishes with the node."""
+        return (RUN / "agent.log").read_text(errors="replace") if (RUN / "agent.log").exists() else ""
 
     def _start_agent(self) -> None:
         state, socket = RUN / "state", RUN / "cni.sock"
@@ -135,7 +137,7 @@ class DemoNode:
         until = time.monotonic() + START_SECONDS
         while not socket.exists():
             if self._agent.poll() is not None or time.monotonic() > until:
-                raise CommandError(f"the agent does not start: {self.log()}")
+                raise CommandError("the agent does not start")
             time.sleep(0.02)
 
     def _call(self, verb: str, pod: DemoPod) -> str:
@@ -149,11 +151,14 @@ class DemoNode:
             "CNI_PATH": str(self._plugins),
             "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name}",
         }
-        given = {"runtimeConfig": {"io.kubernetes.cri.pod-annotations": dict(pod.annotations)}}
+        given: dict[str, jsontext.Json] = {
+            "runtimeConfig": {"io.kubernetes.cri.pod-annotations": dict(pod.annotations)}
+        }
         shim = [str(RUN / "bin" / "metacni")]
-        status, printed, said = programs.ended(shim, stdin=json.dumps(self._config | given), env=environment)
+        stdin = jsontext.dumps({**self._config, **given}).decode()
+        status, printed, said = programs.ended(shim, stdin=stdin, env=environment)
         if status != 0:
-            raise CommandError(f"{verb} of pod {pod.name} failed: {printed.strip()} {said.strip()}")
+            raise CommandError(f"{verb} of pod {pod.name} failed: {_in_words(status, printed, said)}")
         return printed
 
     def _links(self) -> set[str]:
@@ -162,26 +167,15 @@ class DemoNode:
         return {one["ifname"] for one in found if one.get("linkinfo", {}).get("info_kind") != "bridge"}
 
 
-def _config(example: Path) -> dict[str, Any]:
-    """The configuration that the runtime hands over."""
-    body = json.loads((example / "node.conflist").read_text())
-    config: dict[str, Any] = body["plugins"][0] | {
-        "name": body["name"],
-        "cniVersion": body["cniVersion"],
-        "binDir": str(RUN / "bin"),
-    }
-    if (example / "net.d").is_dir():  # the files that stand on each node's disk
-        config["confDir"] = str(example / "net.d")
-    return config
-
-
-def _pods(example: Path) -> list[DemoPod]:
-    manifests = yaml.safe_load_all((example / "definitions.yaml").read_text())
-    found = [one["metadata"] for one in manifests if one is not None and one["kind"] == "Pod"]
-    return [
-        DemoPod(name=one["name"], namespace=one.get("namespace", "default"), annotations=one.get("annotations") or {})
-        for one in found
-    ]
+def _in_words(status: int, printed: str, said: str) -> str:
+    """A CNI error as one line: message, and the hint in brackets."""
+    try:
+        body = json.loads(printed)
+        msg, hint = body["msg"], body.get("details")
+    except (ValueError, LookupError, TypeError, AttributeError):  # it died, or spoke otherwise
+        fault = from_output(status, printed.encode(), said.encode())
+        msg, hint = fault.msg, fault.details
+    return " ".join(f"{msg} ({hint})".split()) if hint else " ".join(str(msg).split())
 
 
 def namespaces() -> tuple[str, ...]:

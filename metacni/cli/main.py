@@ -78,8 +78,8 @@ def _install(command: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     options = parser().parse_args(arguments)
-    command = importlib.import_module(f"metacni.cli.{options.command}")
     try:
+        command = importlib.import_module(f"metacni.cli.{options.command}")
         status: int = command.run(options)
     except CommandError as fault:
         print(f"metacni {options.command}: {fault}", file=sys.stderr)  # noqa: T201  this is a command line

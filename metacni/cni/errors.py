@@ -7,6 +7,7 @@ must not decide what a failure means: a delegate's code is passed on as it came,
 
 import json
 import re
+from collections.abc import Sequence
 from enum import IntEnum
 from signal import Signals
 from typing import Self
@@ -49,9 +50,11 @@ class CniError(Exception):
     def __str__(self) -> str:
         return self.msg
 
-    def within(self, where: str) -> "CniError":
-        """The same failure, told from one level up: the code stays, since callers key their retries on it (A22)."""
-        return CniError(self.code, f"{where}: {self.msg}", self.details)
+    def within(self, where: str) -> Self:
+        """The same failure, told from one level up: type and code stay, since callers decide by them (A22)."""
+        told = type(self).__new__(type(self))  # a subclass may have a constructor of its own
+        CniError.__init__(told, self.code, f"{where}: {self.msg}", self.details)
+        return told
 
     def defused(self) -> "CniError":
         """The same failure in words that no runtime takes for success on DEL (G15)."""
@@ -94,6 +97,12 @@ def defuse(text: str) -> str:
     for phrase, replacement in _FALSE_SUCCESS:
         text = phrase.sub(replacement, text)
     return text
+
+
+def combined(failures: Sequence[CniError]) -> CniError:
+    """Several failures as one line, with the first one's code (B40); worded so that no runtime takes it for success."""
+    hints = dict.fromkeys(one.details for one in failures if one.details)
+    return CniError(failures[0].code, "; ".join(one.msg for one in failures), "; ".join(hints)).defused()
 
 
 def from_output(status: int, stdout: bytes, stderr: bytes) -> CniError:

@@ -62,7 +62,12 @@ def dumps(value: Json) -> bytes:
 
 
 def describe(value: Json, limit: int = 64) -> str:
-    """A value as it stands in a message: its JSON text on one line, cut."""
+    """A value as it stands in a message: its JSON text on one line, cut.
+
+    Of an object or a list only its kind: what it holds may be secret, and messages end in logs and Events.
+    """
+    if isinstance(value, dict | list) and value:
+        return "{…}" if isinstance(value, dict) else "[…]"
     try:
         return excerpt(_encode(value), limit)
     except (ValueError, RecursionError):

@@ -90,8 +90,10 @@ def _interface_fault(text: str) -> str:
         return "it is empty"
     if text in {".", ".."}:
         return "it is reserved"
-    if any(char in "/:\0" or char.isspace() or "\ud800" <= char <= "\udfff" for char in text):
-        return "it holds '/', ':', a space or no text at all"
+    if any(char in "/:" or char.isspace() or not char.isprintable() for char in text):
+        return "it holds '/', ':', a space or what cannot be printed"
+    if "%" in text:
+        return "the kernel takes '%' for the place of a number and makes an interface of another name"
     if len(text.encode()) > MAX_INTERFACE:
         return f"longer than {MAX_INTERFACE} bytes"
     return ""

@@ -19,7 +19,8 @@ from metacni.cni.jsontext import Json, describe
 MAX_DEPTH: Final = 16  # of nested objects and lists: deeper than any plugin needs
 ANY_NAMESPACE: Final = "*"
 OWN_TYPES: Final = frozenset({"metacni", "multus", "multus-shim"})
-_NESTS: Final = frozenset({"delegate", "delegates", "ipam", "plugins"})
+_IPAM: Final = "ipam"
+_NESTS: Final = frozenset({"delegate", "delegates", _IPAM, "plugins"})
 _ARGS: Final = "args"
 _RESERVED: Final = frozenset(key.casefold() for key in ("runtimeConfig", "prevResult"))
 _RESERVED_PREFIX: Final = "cni.dev/"
@@ -39,6 +40,8 @@ class Rules:
     allowed_paths: tuple[str, ...]
     allowed_types: Mapping[str, frozenset[str]] | None
     namespace: str
+    private: tuple[str, ...]
+    """Folders where no plugin may write for a definition, wherever the allowed paths are."""
 
     def types(self) -> frozenset[str] | None:
         """The types this namespace may use; None: any.
@@ -77,6 +80,8 @@ def check_reserved(network: NetworkList, rules: Rules) -> None:
             _check_host_path(key, value, rules)
             if found.is_plugin:
                 _check_runtime_key(key, value)
+                if key.casefold() == _IPAM:
+                    _check_object(key, value)
                 _check_type(key, value, rules)
 
 
@@ -111,8 +116,16 @@ def _check_runtime_key(key: str, value: Json) -> None:
     folded = key.casefold()
     if folded in _RESERVED or folded.startswith(_RESERVED_PREFIX):
         raise _refused(key, value, "the key is the runtime's")
-    if folded == _ARGS and value is not None and not (isinstance(value, dict) and value.keys() <= {"cni"}):
-        raise _refused(key, value, "only its part 'cni' may be written")
+    if folded == _ARGS and value is not None:
+        if not (isinstance(value, dict) and value.keys() <= {"cni"}):
+            raise _refused(key, value, "only its part 'cni' may be written")
+        _check_object("args.cni", value.get("cni"))
+
+
+def _check_object(key: str, value: Json) -> None:
+    """What every plugin takes for an object; it could not read another kind on DEL either, and the pod would stay."""
+    if value is not None and not isinstance(value, dict):
+        raise _refused(key, value, "not an object")
 
 
 def _check_type(key: str, value: Json, rules: Rules) -> None:
@@ -127,7 +140,7 @@ def _check_type(key: str, value: Json, rules: Rules) -> None:
 
 def _check_host_path(key: str, value: Json, rules: Rules) -> None:
     """A path is judged by its parts: absolute, no `..`, and below (or equal to) one that is allowed."""
-    if key.casefold() not in _HOST_PATHS or value in (None, "") or isinstance(value, dict):
+    if key.casefold() not in _HOST_PATHS or value in (None, ""):
         return
     if not isinstance(value, str):
         raise _refused(key, value, "not a string")
@@ -135,6 +148,8 @@ def _check_host_path(key: str, value: Json, rules: Rules) -> None:
     inside = any(path.is_relative_to(PurePosixPath(allowed)) for allowed in rules.allowed_paths)
     if "\0" in value or ".." in path.parts or not path.is_absolute() or not inside:
         raise _refused(key, value, f"the path must lie under {', '.join(rules.allowed_paths) or 'nothing'}")
+    if any(path.is_relative_to(PurePosixPath(folder)) for folder in rules.private):
+        raise _refused(key, value, "no definition may write into this folder")
 
 
 def _refused(key: str, value: Json, cause: str) -> CniError:

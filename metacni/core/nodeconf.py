@@ -12,7 +12,7 @@ from typing import Final
 
 from metacni.cni import config, jsontext, keys, names, versions
 from metacni.cni.config import NetworkList
-from metacni.cni.errors import CniError, Code
+from metacni.cni.errors import CniError, Code, excerpt
 from metacni.cni.jsontext import Json, describe
 from metacni.cni.names import NetworkName, PluginType
 from metacni.core import capabilities, definition
@@ -68,7 +68,7 @@ def parse(stdin: bytes) -> NodeConfig:
     body = jsontext.loads_object(stdin, "network configuration")
     name = names.network_name(keys.text(body, "name"))
     version = versions.known(keys.text(body, "cniVersion"))
-    own = names.plugin_type(keys.text(body, "type"))
+    own = _own_type(body)
     _refuse_keys(body, own)
     return NodeConfig(
         name=name,
@@ -118,6 +118,17 @@ def pod_annotations(node: NodeConfig) -> Mapping[str, str] | None:
     return annotations
 
 
+def _own_type(body: Mapping[str, Json]) -> PluginType:
+    text = keys.text(body, "type")
+    if not text and keys.find(body, "plugins") is not None:  # somebody calls us by hand, with a file of the runtime's
+        raise CniError(
+            Code.CONFIG,
+            "cannot use a whole list: key 'type' is missing and key 'plugins' is there",
+            "a runtime hands over one plugin of its list at a time, with the list's name and cniVersion added",
+        )
+    return names.plugin_type(text)
+
+
 def _refuse_keys(body: Mapping[str, Json], own: PluginType) -> None:
     """Keys that would have no effect: Multus's always, unless they ask for nothing; unknown ones when strict (D1)."""
     for key, value in body.items():
@@ -125,7 +136,9 @@ def _refuse_keys(body: Mapping[str, Json], own: PluginType) -> None:
         if folded in _NOT_YET and value not in (None, False, "", [], {}):
             raise CniError(Code.UNSUPPORTED_FIELD, f"cannot use {_shown(key, value)}: not carried out yet")
         if own == OWN_TYPE and folded not in _CARRIED_OUT | _NOT_YET:
-            raise CniError(Code.UNSUPPORTED_FIELD, f"cannot use {_shown(key, value)}: unknown under type {OWN_TYPE!r}")
+            raise CniError(  # without its value: nobody knows whether that is a secret
+                Code.UNSUPPORTED_FIELD, f"cannot use key {excerpt(key)!r}: unknown under type {OWN_TYPE!r}"
+            )
 
 
 def _shown(key: str, value: Json) -> str:

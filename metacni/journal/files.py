@@ -86,6 +86,8 @@ def write(name: str, parent: int, content: bytes, path: Path, *, durable: bool =
         OSError: the disk is full, read-only, or broken; nothing is left of the file.
     """
     with naming(path):
+        if len(content) > MAX_FILE - _CHECKSUM - 1:  # `read` would refuse it, and a DEL needs what it says
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
         try:
             _write_all(fd, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)

@@ -130,7 +130,7 @@ def _load(path: Path) -> tuple[Configuration, Path | None]:
     configuration = _configuration()
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        token_file = _take_token_file(document)
+        token_file = _take_token_file(_user(document))
         loader: Any = _LOADER(config_dict=document, config_base_path=str(path.parent.absolute()))
         loader.load_and_set(configuration)
     except Exception as cause:  # an odd file makes the library raise nearly anything: TypeError, KeyError, …
@@ -140,14 +140,40 @@ def _load(path: Path) -> tuple[Configuration, Path | None]:
     return configuration, None if token_file is None else path.parent / token_file
 
 
-def _take_token_file(document: Any) -> str | None:
-    current = document["current-context"]
-    user = next(each["context"].get("user") for each in document["contexts"] if each["name"] == current)
-    for each in document.get("users") or []:
-        if each["name"] == user and each.get("user", {}).get("tokenFile"):
-            each["user"].pop("token", None)
-            return str(each["user"].pop("tokenFile"))
-    return None
+def _user(document: Any) -> Any:
+    """Return the current context's user; whatever is missing on the way there is named, for the library does not."""
+    if not isinstance(document, dict):
+        raise BadAccess("it is empty" if document is None else "it is not a mapping of keys to values")
+    current = document.get("current-context")
+    if not current:
+        raise BadAccess("key 'current-context' is missing or empty at the top")
+    context = _entry(document, "context", current, "key 'current-context'")
+    if not context.get("cluster"):
+        raise BadAccess(f"key 'cluster' is missing in context {current!r}")
+    if not _entry(document, "cluster", context["cluster"], f"context {current!r}").get("server"):
+        raise BadAccess(f"key 'server' is missing in cluster {context['cluster']!r}")
+    return _entry(document, "user", context["user"], f"context {current!r}") if context.get("user") else {}
+
+
+def _entry(document: Any, kind: str, name: Any, asked: str) -> Any:
+    """Return what the named entry of a section holds: of `users`, the `user` of the one with that `name`."""
+    entries = document.get(f"{kind}s")
+    if not isinstance(entries, list):
+        raise BadAccess(f"key '{kind}s' is missing or not a list")
+    found = next((each for each in entries if isinstance(each, dict) and each.get("name") == name), None)
+    if found is None:
+        raise BadAccess(f"no entry of '{kind}s' is named {name!r}, which {asked} asks for")
+    body = found.get(kind)
+    if not isinstance(body, dict):
+        raise BadAccess(f"key {kind!r} is missing in entry {name!r} of '{kind}s'")
+    return body
+
+
+def _take_token_file(user: Any) -> str | None:
+    if not user.get("tokenFile"):
+        return None
+    user.pop("token", None)
+    return str(user.pop("tokenFile"))
 
 
 def _configuration() -> Configuration:

@@ -2,12 +2,14 @@
 """A folder of YAML and JSON files as a source: the embedded default, with no cluster.
 
 Files are looked at on use, at most once a second and without a thread. At the start a broken file is an error; later,
-when pods depend on us, a broken edit keeps what the file last said and is reported by health(). Only regular files
-count: a link or a pipe in a folder that others can write to must not make root read something else, or wait.
+when pods depend on us, a broken edit keeps what the file last said and is reported by health() and by one line of the
+log. Only regular files count: a link or a pipe in a folder that others can write to must not make root read something
+else, or wait.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import threading
@@ -28,6 +30,8 @@ FILE_LIMIT = 4 << 20
 _ENDINGS = (".yaml", ".yml", ".json")
 _Signature = tuple[int, int, int]
 _Kept = TypeVar("_Kept", NetworkDefinition, PodInfo)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,7 @@ class DirectorySource:
         self._looked = 0.0
         self._good = time.monotonic()
         self._started = False
+        self._told: dict[str, tuple[str, _Signature]] = {}
 
     def start(self) -> None:
         """Read every file; BadManifest if one cannot be used."""
@@ -109,9 +114,25 @@ class DirectorySource:
         except OSError as cause:
             trouble = f"cannot read folder {str(self._folder)!r}: {_reason(cause)}"
             self._snapshot = _merge(self._files, (), (trouble,))
-            return
-        self._good, self._files = self._looked, files
-        self._snapshot = _merge(files, notes, ())
+        else:
+            self._good, self._files = self._looked, files
+            self._snapshot = _merge(files, notes, ())
+        if self._started:  # before that, trouble is an error
+            self._report()
+
+    def _report(self) -> None:
+        """Log what is broken, once for each change that leaves it so, and once that it is good again."""
+        broken = {file.trouble: (name, file.signature) for name, file in self._files.items() if file.trouble}
+        now = {}
+        for trouble in self._snapshot.troubles:
+            name, signature = broken.get(trouble, (trouble, (0, 0, 0)))
+            now[name] = (trouble, signature)
+            if self._told.get(name) != now[name]:
+                log.warning("%s; until it is mended, what it last said stands", trouble)
+        for name in self._told.keys() - now.keys():
+            trouble, _ = self._told[name]
+            log.info("mended: %s", trouble)
+        self._told = now
 
     def _scan(self) -> tuple[dict[str, _File], tuple[str, ...]]:
         """Return every file, read anew where its inode, time or size differ, and notes on what is no file."""

@@ -113,7 +113,7 @@ class Reflector(Generic[_Object]):
         while True:
             try:
                 page = self._wire.call(self._ask(query, LIST_SECONDS, METADATA_LIST))
-            except errors.NotFound as unknown:  # no such resource type, so certainly no objects; nor a node to rely on
+            except errors.NotFound as unknown:  # no such resource type: somebody has not finished
                 self._objects = {}
                 what = f"cannot list {self._collection.path!r}: the API server does not know this resource"
                 raise errors.NotFound(f"{what}; is its CRD applied?") from unknown

@@ -246,8 +246,10 @@ bool plugin_step(struct plugin *plugin)
 
 void plugin_kill(struct plugin *plugin)
 {
-    if (plugin->pid > 0)
+    if (plugin->pid > 0) {
         kill(-plugin->pid, SIGKILL);
+        kill(plugin->pid, SIGKILL); /* it may have left its own group */
+    }
     plugin->retry_at = 0;
     plugin->retries = MAX_RETRIES;
 }

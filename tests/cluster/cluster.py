@@ -275,6 +275,7 @@ class Cluster:
             "--config": config,
             "--kubeconfig": self.api.kubeconfig,
             "--root-dir": self.folder / "kubelet",
+            "--cert-dir": self.folder / "kubelet-certificates",
             "--hostname-override": NODE_NAME,
             "--node-ip": ADDRESS,
         }

@@ -218,7 +218,7 @@ def test_an_outage_of_the_server_is_survived(server: ApiServer, namespace: str) 
         eventually(lambda: source.pod(namespace, "p") and source.definition(namespace, "lan"))
         server.stop_api(kill=True)
         began = time.monotonic()
-        publisher.status(PodRef(namespace=namespace, name="p", uid=uid), "[]", done.set)
+        publisher.status(PodRef(namespace=namespace, name="p", uid=uid), "[]", done.set, sandbox="s")
         assert source.definition(namespace, "lan")
         assert source.pod(namespace, "p")
         assert time.monotonic() - began < 0.1
@@ -280,7 +280,7 @@ def _service_account(server: ApiServer, namespace: str, folder: Path) -> Access:
 
 def _write(publisher: ApiPublisher, pod: PodRef, text: str) -> None:
     done = threading.Event()
-    publisher.status(pod, text, done.set)
+    publisher.status(pod, text, done.set, sandbox="s")
     assert done.wait(10)
 
 

@@ -23,6 +23,7 @@ from tests.kernel.node import Node, calls_of, eventually, made_node, node_of_tes
 node = node_of_test
 
 LAN = bridge("10.10.0.0/24", name="lan0")
+STATE = "/var/lib/cni/metacni/sandboxes"
 NESTED = scripted() | {"delegates": [{"type": "multus"}]}
 DEFINITIONS: dict[str, dict[str, Any] | str] = {
     "lan": LAN,
@@ -35,6 +36,9 @@ DEFINITIONS: dict[str, dict[str, Any] | str] = {
     "reserved-prefix": LAN | {"cni.dev/valid-attachments": []},
     "reserved-args": LAN | {"args": {"org.example": 1}},
     "host-path": LAN | {"ipam": {"type": "host-local", "subnet": "10.1.0.0/24", "dataDir": "/var/lib/cni/../../etc"}},
+    "our-state": LAN | {"ipam": {"type": "host-local", "subnet": "10.1.0.0/24", "dataDir": STATE}},
+    "number-as-ipam": LAN | {"ipam": 5},
+    "secret": LAN | {"args": {"org.example": {"password": "hunter2"}}},
     "path-as-type": {"cniVersion": "1.0.0", "type": "../bin/bridge"},
     "path-as-ipam": LAN | {"ipam": {"type": "/bin/true"}},
     "own-type": {"cniVersion": "1.0.0", "type": "metacni", "delegates": []},
@@ -74,6 +78,8 @@ BAD_ANNOTATIONS = [
     pytest.param("lan@abcdefghijklmnop", 7, "15 bytes", id="interface name too long"),
     pytest.param('[{"name": "lan", "interface": "a/b"}]', 7, "a/b", id="bad interface name in JSON"),
     pytest.param("lan@lo", 7, "'lo'", id="the loopback's name"),
+    pytest.param("lan@net%d", 7, "'%'", id="a pattern for the kernel"),
+    pytest.param('[{"name": "lan", "interface": "\\u001b[31m"}]', 7, "printed", id="a name that colours terminals"),
     pytest.param("lan@eth0", 7, "'eth0'", id="the default network's interface"),
     pytest.param("lan@x,lan@x", 7, "'x'", id="the same interface twice"),
     pytest.param("lan,lan@net1", 7, "'net1'", id="a number's name taken"),
@@ -88,6 +94,9 @@ BAD_ANNOTATIONS = [
     pytest.param("lan,reserved-prefix", 7, "cni.dev/", id="reserved prefix"),
     pytest.param("lan,reserved-args", 7, "args", id="reserved part of args"),
     pytest.param("lan,host-path", 7, "dataDir", id="host path outside what is allowed"),
+    pytest.param("lan,our-state", 7, "no definition may write into this folder", id="the journal as a lease folder"),
+    pytest.param("lan,number-as-ipam", 7, "'ipam'", id="an IPAM that is no object"),
+    pytest.param("lan,secret", 7, "value {…}", id="a value that may be secret"),
     pytest.param("lan,path-as-type", 7, "../bin/bridge", id="a path in the type"),
     pytest.param("lan,path-as-ipam", 7, "/bin/true", id="a path in the IPAM's type"),
     pytest.param("lan,own-type", 7, "metacni", id="our own type"),

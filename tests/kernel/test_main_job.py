@@ -243,7 +243,7 @@ def test_an_add_that_comes_twice_fails_and_leaves_the_first_as_it_was(node: Node
     node.add(pod)
     second = node.call("ADD", pod)
     assert second.code == 4
-    assert "attached already" in second.message
+    assert "it has a record already" in second.message
     assert node.call("CHECK", pod).status == 0
     node.delete(pod)
     assert node.left(pod) == []

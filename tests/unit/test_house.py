@@ -238,6 +238,13 @@ def test_conformance_lines_and_citations_agree() -> None:
     assert sorted(set(stated) - set(cited)) == []
 
 
+def test_every_decision_that_is_cited_is_written_down() -> None:
+    """A reader who meets "decision 9" finds it in docs/decisions.md."""
+    stated = set(re.findall(r"^(\d+)\. \*\*", (ROOT / "docs/decisions.md").read_text(), re.MULTILINE))
+    cited = {number for name in sources() for number in re.findall(r"\bdecisions? (\d+)", prose(name))}
+    assert cited - stated == set()
+
+
 def prose(name: str) -> str:
     """Return the comments and docstrings of a source, those of variables too."""
     text = (ROOT / name).read_text()

@@ -2,7 +2,6 @@
 """ADD from the call to the answer, around a real journal; above all what is left when it fails."""
 
 import json
-import re
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -187,7 +186,7 @@ def test_a_second_add_without_del_is_refused_and_changes_nothing(bench: Bench) -
     bench.runner.forget()
     fault = fault_of(bench)
     assert fault.code == Code.ENVIRONMENT
-    assert fault.msg == "cannot attach sandbox 'c1': it is attached already"
+    assert fault.msg == "cannot attach sandbox 'c1': it has a record already"
     assert (bench.runner.calls, bench.files()) == ([], before)
 
 
@@ -218,7 +217,8 @@ def test_a_plugin_that_is_missing_is_found_out_before_anything_runs(bench: Bench
     fault = fault_of(bench, networks="lan, storage")
     assert fault.code == Code.CONFIG
     assert fault.msg == (
-        "network team/lan, team/storage: cannot find plugin 'ipvlan', 'tuning' in '/opt/cni/bin:/usr/lib/cni'"
+        "network 'team/lan', network 'team/storage': "
+        "cannot find plugin 'ipvlan', 'tuning' in '/opt/cni/bin:/usr/lib/cni'"
     )
     assert (bench.runner.calls, bench.files()) == ([], [])
     assert bench.runner.finds == [(("bridge", "macvlan", "tuning", "ipvlan"), ("/opt/cni/bin", "/usr/lib/cni"))]
@@ -323,6 +323,6 @@ def test_no_secret_of_the_configuration_is_told(bench: Bench, caplog: pytest.Log
     with caplog.at_level("DEBUG"):
         fault = fault_of(bench, networks="lan")
     told = "".join(str(vars(line)) for line in caplog.records) + repr(fault) + repr(bench.publisher.events)
-    assert re.search("undo failed", told)
+    assert "nothing more can be done" in told
     assert "s3cret" not in told
     assert "s3cret" in bench.runner.executions[-2].stdin.decode()

@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
@@ -71,10 +70,34 @@ def sandbox(plugins: FakeRunner, *attachments: Attachment, prev_result: Json = N
 
 def add_and_undo(where: Sandbox, plugins: FakeRunner) -> bool:
     """ADD that takes back what it began; whether all of it went."""
-    undo = attach.Undo(where)
-    with pytest.raises(CniError), ExitStack() as failed:
-        attach.add(where, Notebook(plugins), lambda one: failed.callback(undo.attachment, one))
-    return undo.clean
+    gone: list[bool] = []
+    with pytest.raises(CniError), attach.Undo(where, lambda: gone.append(True)) as undo:
+        attach.add(where, Notebook(plugins), undo)
+    return gone == [True]
+
+
+def add(where: Sandbox, notebook: "Notebook") -> None:
+    """ADD that nothing is expected to fail."""
+    with attach.Undo(where, lambda: None) as undo:
+        attach.add(where, notebook, undo)
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        pytest.param({"cniVersion": "9.9.9"}, "cannot use CNI version '9.9.9'", id="version"),
+        pytest.param({"cniVersion": 5}, "cannot decode key 'cniVersion'", id="version-number"),
+        pytest.param({"ips": [{"address": "nonsense"}]}, "cannot decode result key 'address'", id="address"),
+    ],
+)
+def test_a_result_that_makes_no_sense_is_the_fault_of_its_plugin(printed: dict[str, Json], said: str) -> None:
+    """Network, interface, verb and plugin stand in front (decision 16), and no later plugin is given it."""
+    plugins = FakeRunner()
+    plugins.script("a", "ADD", output({"cniVersion": "1.1.0"} | printed))
+    with pytest.raises(CniError) as caught:
+        add(sandbox(plugins, attachment(0, "a", "b")), Notebook(plugins))
+    assert caught.value.msg.startswith(f"network 'n0' (eth0), ADD: plugin 'a': {said}")
+    assert [one.type for one in plugins.executions if one.environment["CNI_COMMAND"] == "ADD"] == ["a"]
 
 
 @given(
@@ -104,14 +127,14 @@ def test_each_result_is_kept_before_the_next_plugin_runs() -> None:
     """A crash between two steps loses nothing that ran."""
     plugins = FakeRunner()
     notebook = Notebook(plugins)
-    attach.add(sandbox(plugins, attachment(0, "bridge", "portmap"), attachment(1, "macvlan")), notebook, print)
+    add(sandbox(plugins, attachment(0, "bridge", "portmap"), attachment(1, "macvlan")), notebook)
     assert notebook.kept == [(0, 0, 1), (0, 1, 2), (1, 0, 3)]
 
 
 def test_a_result_goes_to_the_next_plugin_of_its_list_only() -> None:
     """The first plugin of a list gets none (B5)."""
     plugins = FakeRunner()
-    attach.add(sandbox(plugins, attachment(0, "a", "b"), attachment(1, "c", "d")), Notebook(plugins), print)
+    add(sandbox(plugins, attachment(0, "a", "b"), attachment(1, "c", "d")), Notebook(plugins))
     prev = [stdin_of(one).get("prevResult", {}).get("interfaces", [{}])[0].get("name") for one in plugins.executions]
     assert prev == [None, "eth0", None, "net1"]
 
@@ -121,7 +144,7 @@ def test_a_result_that_was_handed_to_us_goes_to_the_default_networks_first_plugi
     plugins = FakeRunner()
     ours: Json = {"cniVersion": "1.1.0", "ips": []}
     where = sandbox(plugins, attachment(0, "a"), attachment(1, "b"), prev_result=ours)
-    attach.add(where, Notebook(plugins), print)
+    add(where, Notebook(plugins))
     assert [stdin_of(one).get("prevResult") for one in plugins.executions] == [ours, None]
 
 
@@ -143,7 +166,7 @@ def test_the_stdin_of_del_is_that_of_add_and_the_result(version: str) -> None:
         default_route=None,
     )
     where = sandbox(plugins, one)
-    attach.add(where, Notebook(plugins), print)
+    add(where, Notebook(plugins))
     added = {str(each.type): each.stdin for each in plugins.executions}
     plugins.forget()
     final: Json = {"cniVersion": version, "ips": []}
@@ -270,5 +293,24 @@ def test_a_result_that_no_plugin_should_print_fails_the_add_after_it_was_kept() 
     plugins.script("a", "ADD", output({"cniVersion": "1.1.0", "ips": [{"address": "nonsense"}]}))
     notebook = Notebook(plugins)
     with pytest.raises(CniError):
-        attach.add(sandbox(plugins, attachment(0, "a")), notebook, print)
+        add(sandbox(plugins, attachment(0, "a")), notebook)
     assert notebook.kept == [(0, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("plugins_of_it", "culprit", "add_status", "gone"),
+    [
+        pytest.param(("a",), "a", 1, True, id="it-refused-both"),
+        pytest.param(("a",), "a", -9, False, id="it-died-on-add"),
+        pytest.param(("a", "b"), "b", 1, False, id="a-later-one-refused"),
+    ],
+)
+def test_a_plugin_that_refused_add_cannot_hold_the_sandbox_by_refusing_del(
+    plugins_of_it: tuple[str, ...], culprit: str, add_status: int, *, gone: bool
+) -> None:
+    """A typo in `master` must not leave a pod that can never be deleted; what may be there is kept (B15)."""
+    plugins = FakeRunner()
+    refusal = failure(999, "Link missing")
+    plugins.script(culprit, "ADD", Output(status=add_status, stdout=refusal.stdout, stderr=b""))
+    plugins.script(culprit, "DEL", refusal)
+    assert add_and_undo(sandbox(plugins, attachment(0, *plugins_of_it)), plugins) is gone

@@ -277,16 +277,16 @@ def test_a_damaged_plan_waits_for_an_api_server_that_is_only_away(bench: Bench) 
     assert (bench.runner.calls, "plan" in bench.files()) == ([], True)
 
 
-def test_a_plan_of_another_form_is_refused_and_kept(bench: Bench) -> None:
-    """A newer metacni wrote it, and can delete it: nothing is guessed."""
+def test_a_plan_of_another_form_is_deleted_by_todays_definitions(bench: Bench) -> None:
+    """A newer metacni wrote it; after a downgrade no pod may wait for ever (B18)."""
     attach(bench)
     record = bench.node.journal.open(bench.request("DEL").environment.container_id)
     assert record is not None
     body = jsontext.loads_object(record.plan, "plan") | {"form": plan.FORM + 1}
     record._replace("plan", jsontext.dumps(body))
-    assert fault_of(bench).code == Code.DECODE
-    assert bench.runner.calls == []
-    assert "plan" in bench.files()
+    assert delete(bench.node, bench.request("DEL")) == b""
+    assert deleted(bench) == ["bridge"]
+    assert bench.files() == []
 
 
 def test_every_plugin_reads_on_del_what_it_read_on_add_and_its_result(bench: Bench) -> None:

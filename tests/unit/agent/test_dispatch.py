@@ -141,6 +141,17 @@ def test_an_error_names_the_pod_and_is_stamped_with_the_calls_version(agent: Age
     )
 
 
+def test_a_pods_name_makes_no_message_long(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    """CNI_ARGS hold up to 128 KiB, and any characters."""
+    args = "K8S_POD_NAMESPACE=team;K8S_POD_NAME=web\n" + "x" * 100_000
+    with caplog.at_level("INFO"):
+        status, printed = agent.call("ADD", args=args)
+    assert (status, printed["code"]) == (1, 4)
+    assert len(printed["msg"]) < 1000
+    assert "\n" not in printed["msg"]
+    assert len(vars(caplog.records[-1])["pod"]) < 300
+
+
 def test_an_error_of_del_never_reads_like_success(agent: Agent) -> None:
     """Whatever its cause: here the journal itself (G15)."""
     assert agent.call("ADD", netns=agent.bench.netns)[0] == 0

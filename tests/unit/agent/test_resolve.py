@@ -196,6 +196,18 @@ def test_isolation_and_allowed_types_hold_before_anything_is_read(lan: Bench) ->
     assert "namespace 'team' may not use this type" in fault_of(lan, settings, networks="storage").msg
 
 
+def test_no_definition_leads_a_plugin_into_the_nodes_own_folders(lan: Bench, tmp_path: Path) -> None:
+    """Lease files among the records would be taken for sandboxes, and GC would stop; wherever the state folder is."""
+    settings = Settings(allowed_paths=(str(tmp_path),), state_dir=tmp_path / "state", cni_conf_dir=tmp_path / "net.d")
+    for folder, refused in (("state/sandboxes", True), ("net.d", True), ("states", False)):
+        ipam = {"type": "host-local", "dataDir": str(tmp_path / folder)}
+        lan.source.definitions["team", "leases"] = network("bridge", ipam=ipam)
+        if refused:
+            assert "no definition may write into this folder" in fault_of(lan, settings, networks="leases").msg
+        else:
+            assert networks(plan_for(lan, settings, networks="leases")) == ["team/leases"]
+
+
 @pytest.mark.parametrize(
     ("mode", "chain", "parent", "kind", "expected"),
     [

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from metacni.cli.main import parser
 from metacni.exec.frames import Type, pack
 from metacni.kube.directory import DirectorySource
 from metacni.kube.silent import NoPublisher
+from metacni.kube.source import Health
+from tests.unit.agent.fakes import FakeSource
 
 
 def options(*arguments: str) -> argparse.Namespace:
@@ -124,6 +127,34 @@ def test_it_asks_the_kernel_who_calls(tmp_path: Path) -> None:
             answer = b""
         assert (b"supportedVersions" in answer) == (os.geteuid() == 0)
         stopped(process)
+
+
+@dataclass
+class SlowSource(FakeSource):
+    """One whose first list takes some looks at its health."""
+
+    conditions: list[Health] = field(default_factory=list)
+
+    def health(self) -> Health:
+        """The next condition; the last one stays."""
+        return self.conditions.pop(0) if len(self.conditions) > 1 else self.conditions[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"),
+    [
+        pytest.param(Health(synced=True, age_seconds=0.0), 0.0, id="listed"),
+        pytest.param(Health(synced=False, age_seconds=0.0, detail="connection refused"), 0.0, id="trouble"),
+        pytest.param(Health(synced=False, age_seconds=0.0), agent.FIRST_LIST_SECONDS, id="silence"),
+    ],
+)
+def test_the_first_list_is_waited_for_but_not_long(end: Health, seconds: float) -> None:
+    """Shims answer STATUS for us meanwhile, and better than an agent could that has read nothing yet."""
+    source = SlowSource(conditions=[*[Health(synced=False, age_seconds=0.0)] * 3, end])
+    began = time.monotonic()
+    agent.await_first_list(source)
+    assert len(source.conditions) == 1
+    assert seconds <= time.monotonic() - began < seconds + 1
 
 
 def test_a_second_agent_does_not_start(tmp_path: Path) -> None:

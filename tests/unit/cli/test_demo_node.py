@@ -10,24 +10,23 @@ from metacni.cli import demo_node
 from metacni.cli.command import CommandError
 from metacni.cli.demo_node import DemoNode, DemoPod
 
-CONFLIST = {"name": "node", "cniVersion": "1.0.0", "plugins": [{"type": "metacni", "delegates": [{"type": "bridge"}]}]}
+DELEGATE = {"name": "pods", "type": "bridge"}
+CONFLIST = {"name": "node", "cniVersion": "1.0.0", "plugins": [{"type": "metacni", "delegates": [DELEGATE]}]}
 MANIFESTS = """
+apiVersion: v1
 kind: Pod
 metadata: {name: left, namespace: demo, annotations: {k8s.v1.cni.cncf.io/networks: lan}}
 ---
-kind: NetworkAttachmentDefinition
-metadata: {name: lan}
----
+apiVersion: v1
 kind: Pod
 metadata: {name: right}
----
 """
 
 
-def example(folder: Path, *, conflist: str = json.dumps(CONFLIST), manifests: str = MANIFESTS) -> Path:
+def example(folder: Path) -> Path:
     """A folder with an example's two files."""
-    (folder / "node.conflist").write_text(conflist)
-    (folder / "definitions.yaml").write_text(manifests)
+    (folder / "node.conflist").write_text(json.dumps(CONFLIST))
+    (folder / "definitions.yaml").write_text(MANIFESTS)
     return folder
 
 
@@ -37,7 +36,7 @@ def node(folder: Path) -> DemoNode:
 
 
 def test_the_pods_are_those_of_the_example(tmp_path: Path) -> None:
-    """With their namespaces and annotations; other objects, and a separator at the end, are passed over."""
+    """With their namespaces and annotations."""
     pods = [(pod.namespace, pod.name, dict(pod.annotations)) for pod in node(example(tmp_path)).pods]
     assert pods == [
         ("demo", "left", {"k8s.v1.cni.cncf.io/networks": "lan"}),
@@ -50,7 +49,7 @@ def test_the_configuration_is_what_a_runtime_would_hand_over(tmp_path: Path) -> 
     (tmp_path / "net.d").mkdir()
     assert node(example(tmp_path))._config == {
         "type": "metacni",
-        "delegates": [{"type": "bridge"}],
+        "delegates": [{"name": "pods", "type": "bridge"}],
         "name": "node",
         "cniVersion": "1.0.0",
         "binDir": "/run/metacni-demo/bin",
@@ -59,20 +58,31 @@ def test_the_configuration_is_what_a_runtime_would_hand_over(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("printed", "said", "words"),
     [
-        pytest.param({"conflist": "{"}, id="not-json"),
-        pytest.param({"conflist": '{"plugins":[]}'}, id="no-plugin"),
-        pytest.param({"conflist": "[]"}, id="no-object"),
-        pytest.param({"manifests": "a: ["}, id="not-yaml"),
-        pytest.param({"manifests": "kind: Pod"}, id="no-metadata"),
+        pytest.param('{"code": 7, "msg": "no \\u2026 such\\nthing"}', "", "no … such thing", id="message"),
+        pytest.param('{"code": 7, "msg": "no", "details": "try it"}', "", "no (try it)", id="hint"),
+        pytest.param("", "panic: x\n", "exited with status 1: panic: x", id="words-on-stderr"),
+        pytest.param("[]", "", "exited with status 1 and printed no error object but '[]'", id="another-json"),
     ],
 )
-def test_an_example_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path, broken: dict[str, str]) -> None:
-    """It may be the user's own (--examples)."""
-    with pytest.raises(CommandError, match=f"^cannot use the example '{tmp_path}': ") as caught:
-        node(example(tmp_path, **broken))
-    assert "\n" not in str(caught.value)
+def test_an_error_of_the_shim_is_told_in_words(printed: str, said: str, words: str) -> None:
+    """The object that a runtime gets is JSON; a person gets its message and hint."""
+    assert demo_node._in_words(1, printed, said) == words
+
+
+def test_an_answer_that_is_no_json_is_an_error_in_one_line(tmp_path: Path) -> None:
+    """Whatever stands where the shim should: the demo ends with a sentence, not with a traceback."""
+    made = ShimNode(example(tmp_path), tmp_path / "plugins", ())
+    with pytest.raises(CommandError, match=r"^ADD of pod left answered no JSON: "):
+        made.add(made.pods[0])
+
+
+class ShimNode(DemoNode):
+    """A node whose shim talks nonsense."""
+
+    def _call(self, verb: str, pod: DemoPod) -> str:
+        return f"{verb} {pod.name}"
 
 
 def test_two_pods_have_two_sandboxes() -> None:

@@ -224,9 +224,7 @@ def test_a_route_may_have_host_bits() -> None:
     [
         pytest.param({"cniVersion": 1}, "key 'cniVersion': 1 is not a string", id="version-type"),
         pytest.param({"interfaces": {}}, "key 'interfaces': {} is not a list", id="interfaces-type"),
-        pytest.param(
-            {"interfaces": [None]}, "result key 'interfaces': [null] is not a list of objects", id="no-objects"
-        ),
+        pytest.param({"interfaces": [None]}, "result key 'interfaces': […] is not a list of objects", id="no-objects"),
         pytest.param({"interfaces": [{}]}, "result key 'name': missing", id="no-name"),
         pytest.param({"interfaces": [{"name": "a", "mtu": "1"}]}, "key 'mtu': \"1\" is not a whole number", id="mtu"),
         pytest.param({"ips": [{}]}, "result key 'address': \"\" is not an address with a prefix", id="no-address"),

@@ -95,7 +95,7 @@ def test_depth_is_counted_and_not_brackets() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        pytest.param("[1]", "[1]", id="list"),
+        pytest.param("[1]", "[…]", id="list"),
         pytest.param("null", "null", id="null"),
         pytest.param("1.0", "1.0", id="real"),
     ],
@@ -117,10 +117,16 @@ def test_what_json_cannot_hold_is_not_written(value: Json) -> None:
 
 def test_a_value_in_a_message_is_short() -> None:
     """A message shows a value by its JSON text, on one line."""
-    assert describe({"a": "b\nc", "r": Real("1.0")}) == '{"a":"b\\nc","r":1.0}'
+    assert describe("b\nc") == '"b\\nc"'
+    assert describe(Real("1.0")) == "1.0"
     assert len(describe("x" * 1_000_000)) == 64
     assert describe("\ud800") == '"\ufffd"'
     assert describe(float("nan")) == "a value that JSON cannot hold"
+
+
+def test_what_an_object_or_a_list_holds_is_in_no_message() -> None:
+    """It may be a password, and messages end in logs and Events (decision 16)."""
+    assert [describe({"password": "x"}), describe(["x"]), describe({}), describe([])] == ["{…}", "[…]", "{}", "[]"]
 
 
 _NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)

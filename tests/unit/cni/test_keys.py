@@ -89,10 +89,7 @@ def test_an_absent_key_has_the_default() -> None:
         ),
         pytest.param(keys.texts, "a", """cannot decode key 'key': "a" is not a list of strings""", id="text-for-texts"),
         pytest.param(
-            keys.texts,
-            ["a", None],
-            """cannot decode key 'key': ["a",null] is not a list of strings""",
-            id="null-in-texts",
+            keys.texts, ["a", None], "cannot decode key 'key': […] is not a list of strings", id="null-in-texts"
         ),
         pytest.param(keys.mapping, [], "cannot decode key 'key': [] is not an object", id="list-for-mapping"),
         pytest.param(keys.items, {}, "cannot decode key 'key': {} is not a list", id="mapping-for-items"),

@@ -12,7 +12,8 @@ from metacni.core import definition
 from metacni.core.definition import Rules
 
 _PATHS = ("/var/lib/cni", "/run/cni", "/etc/cni", "/var/log")
-_ANY = Rules(allowed_paths=_PATHS, allowed_types=None, namespace="team-a")
+_STATE = "/var/lib/cni/metacni"
+_ANY = Rules(allowed_paths=_PATHS, allowed_types=None, namespace="team-a", private=(_STATE,))
 
 
 def _check(plugin: dict[str, Json], rules: Rules = _ANY) -> None:
@@ -106,6 +107,9 @@ def test_what_a_definition_may_hold(plugin: dict[str, Json]) -> None:
         pytest.param({"type": "x", "cni.dev/valid-attachments": []}, "'cni.dev/valid-attachments'", id="cni-dev"),
         pytest.param({"type": "x", "args": {"cni": {}, "org": {}}}, "'args'", id="args-of-others"),
         pytest.param({"type": "x", "args": []}, "'args'", id="args-list"),
+        pytest.param({"type": "x", "args": {"cni": 5}}, "'args.cni'", id="args-cni-number"),
+        pytest.param({"type": "x", "ipam": 5}, "'ipam'", id="ipam-number"),
+        pytest.param({"type": "x", "delegate": {"IPAM": []}}, "'IPAM'", id="nested-ipam-list"),
         pytest.param({"type": "x", "delegate": {"runtimeConfig": {}}}, "'runtimeConfig'", id="delegate"),
         pytest.param({"type": "x", "Delegate": {"prevResult": 1}}, "'prevResult'", id="delegate-any-case"),
         pytest.param({"type": "x", "delegates": [{}, {"prevResult": 1}]}, "'prevResult'", id="delegates"),
@@ -129,6 +133,17 @@ def test_what_a_definition_may_hold(plugin: dict[str, Json]) -> None:
         pytest.param({"type": "x", "kubeconfig": "config"}, "must lie under", id="relative"),
         pytest.param({"type": "x", "resolvConf": "/etc/resolv.conf"}, "must lie under", id="resolv-conf"),
         pytest.param({"type": "x", "daemonSocketPath": ["/x"]}, "not a string", id="path-list"),
+        pytest.param({"type": "x", "dataDir": {}}, "not a string", id="path-object"),
+        pytest.param(
+            {"type": "x", "ipam": {"dataDir": f"{_STATE}/sandboxes"}},
+            "no definition may write into this folder",
+            id="path-to-the-journal",
+        ),
+        pytest.param(
+            {"type": "x", "logFile": "/var/lib/cni//./metacni"},
+            "no definition may write into this folder",
+            id="path-to-our-state",
+        ),
         pytest.param({"type": "x", "ipam": {"kubernetes": {"kubeconfig": "/srv/x"}}}, "'kubeconfig'", id="path-deep"),
         pytest.param({"type": "x", "logFile": "/var/log/a\0b"}, "must lie under", id="nul"),
         pytest.param(_nested(17), "nested", id="too-deep"),
@@ -144,7 +159,7 @@ def test_what_a_definition_must_not_hold(plugin: dict[str, Json], words: str) ->
 
 def _rules(**allowed: frozenset[str]) -> Rules:
     spelled = {"*" if name == "others" else name.replace("_", "-"): types for name, types in allowed.items()}
-    return Rules(allowed_paths=_PATHS, allowed_types=spelled, namespace="team-a")
+    return Rules(allowed_paths=_PATHS, allowed_types=spelled, namespace="team-a", private=(_STATE,))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +197,10 @@ def test_a_namespace_may_be_held_to_types(rules: Rules, plugin: dict[str, Json],
 def test_nothing_may_be_written_where_no_path_is_allowed() -> None:
     """An empty list of paths allows none."""
     with pytest.raises(CniError, match="must lie under nothing"):
-        _check({"type": "x", "logFile": "/var/log/x"}, Rules(allowed_paths=(), allowed_types=None, namespace="team-a"))
+        _check(
+            {"type": "x", "logFile": "/var/log/x"},
+            Rules(allowed_paths=(), allowed_types=None, namespace="team-a", private=(_STATE,)),
+        )
 
 
 @given(

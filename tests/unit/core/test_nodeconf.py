@@ -95,11 +95,11 @@ def test_the_type_decides_how_strict_it_is(own: str, strict: bool) -> None:  # n
         pytest.param({"ClusterNetwork": "calico"}, 2, "'ClusterNetwork'", id="not-yet-any-case"),
         pytest.param({"defaultNetworks": ["a"]}, 2, "'defaultNetworks'", id="not-yet-list"),
         pytest.param({"retryDeleteOnError": True}, 2, "'retryDeleteOnError'", id="not-yet-flag"),
-        pytest.param({"bindir2": "/x"}, 2, "'bindir2' with value \"/x\"", id="unknown"),
+        pytest.param({"bindir2": "/x"}, 2, "cannot use key 'bindir2': unknown", id="unknown"),
     ],
 )
 def test_bad_configurations_are_refused(keys: dict[str, Json], code: int, words: str) -> None:
-    """With the code of the fault's kind, and naming key and value."""
+    """With the code of the fault's kind, and naming the key, and the value of one that is known."""
     with pytest.raises(CniError) as caught:
         _parse(**keys)
     assert (caught.value.code, words in caught.value.msg) == (code, True), caught.value.msg
@@ -135,6 +135,13 @@ def test_faults_come_in_the_order_of_every_plugin(stdin: bytes, code: int) -> No
     with pytest.raises(CniError) as caught:
         nodeconf.parse(stdin)
     assert caught.value.code == code
+
+
+def test_a_whole_list_gets_the_hint_that_one_plugin_is_wanted() -> None:
+    """Whoever calls the shim by hand has the runtime's file before them."""
+    with pytest.raises(CniError) as caught:
+        nodeconf.parse(dumps({"cniVersion": "1.0.0", "name": "node", "plugins": [_BASE]}))
+    assert (caught.value.code, "'plugins'" in caught.value.msg, "one plugin" in caught.value.details) == (7, True, True)
 
 
 def test_a_configuration_without_a_version_has_the_oldest() -> None:

@@ -62,7 +62,7 @@ def test_requests_become_runtime_config(element: dict[str, Json], expected: dict
     ("element", "code", "words"),
     [
         pytest.param({"ips": "10.0.0.5"}, 6, "key 'ips': \"10.0.0.5\"", id="ips-not-a-list"),
-        pytest.param({"ips": [5]}, 6, "key 'ips': [5]", id="ips-number"),
+        pytest.param({"ips": [5]}, 6, "key 'ips': […]", id="ips-number"),
         pytest.param({"ips": []}, 7, "at least one", id="ips-empty"),
         pytest.param({"ips": ["10.0.0"]}, 7, '"10.0.0"', id="ips-short"),
         pytest.param({"ips": ["10.0.0.5/33"]}, 7, "up to 32", id="ips-prefix"),
@@ -112,7 +112,7 @@ def test_bad_requests_are_refused(element: dict[str, Json], code: int, words: st
     ("value", "code", "words"),
     [
         pytest.param("10.0.0.1", 6, "'default-route'", id="text"),
-        pytest.param([1], 6, "'default-route': [1]", id="number"),
+        pytest.param([1], 6, "'default-route': […]", id="number"),
         pytest.param(["10.0.0.1/24"], 7, "10.0.0.1/24", id="with-prefix"),
         pytest.param(["::"], 7, "no gateway", id="unspecified"),
         pytest.param(["ff02::1"], 7, "no gateway", id="multicast"),

@@ -93,7 +93,7 @@ def test_both_forms_are_read(text: str, expected: tuple[NetworkSelection, ...]) 
         pytest.param("[{}]", 7, "network name ''", id="no-json-name"),
         pytest.param('[{"name":"a/b"}]', 7, "network name 'a/b'", id="slash-in-json-name"),
         pytest.param('[{"name":"a","namespace":"x.y"}]', 7, "namespace 'x.y'", id="dot-in-namespace"),
-        pytest.param('[{"name":"a","namespace":["x"]}]', 6, "'namespace': [\"x\"]", id="namespace-is-a-list"),
+        pytest.param('[{"name":"a","namespace":["x"]}]', 6, "'namespace': […]", id="namespace-is-a-list"),
         pytest.param('[{"name":"a","interface":"a:b"}]', 7, "interface name 'a:b'", id="colon-in-interface"),
         pytest.param('[{"name":"a","interface":7}]', 6, "'interface': 7", id="interface-is-a-number"),
         pytest.param('[{"name":"a","cni-args":"x"}]', 6, "'cni-args': \"x\"", id="cni-args-is-text"),

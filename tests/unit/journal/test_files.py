@@ -190,6 +190,16 @@ def test_write_refuses_a_name_that_is_taken(tmp_path: Path, parent: int) -> None
     assert files.read("plan", parent, tmp_path / "plan") == b"first"
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, parent: int) -> None:
+    """A plan that is too large fails the ADD; found out by the DEL, it would leave the pod's networks behind."""
+    largest = files.MAX_FILE - 65  # the checksum and its line end
+    files.write("plan", parent, bytes(largest), tmp_path / "plan")
+    assert files.read("plan", parent, tmp_path / "plan") == bytes(largest)
+    with pytest.raises(OSError, match="File too large"):
+        files.replace("plan", parent, bytes(largest + 1), tmp_path / "plan")
+    assert files.names(parent) == ["plan"]
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -142,30 +142,59 @@ def test_repeats_inside_the_client_are_off(tmp_path: Path) -> None:
     assert access.from_kubeconfig(_kubeconfig(tmp_path, "token: t")).configuration.retries is False
 
 
+CONTEXT = "current-context: x\ncontexts: [{name: x, context: {cluster: k, user: u}}]\n"
+CLUSTER = "clusters: [{name: k, cluster: {server: 'https://10.0.0.1'}}]\n"
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "told"),
     [
-        pytest.param(None, id="absent"),
-        pytest.param("", id="empty"),
-        pytest.param("a: [", id="no YAML"),
-        pytest.param("[1, 2]", id="a list"),
-        pytest.param("current-context: x\ncontexts: []\n", id="no such context"),
+        pytest.param(None, "no such file or directory", id="absent"),
+        pytest.param("", "it is empty", id="empty"),
+        pytest.param("a: [", "while parsing", id="no YAML"),
+        pytest.param("[1, 2]", "it is not a mapping of keys to values", id="a list"),
+        pytest.param("a: 1", "key 'current-context' is missing or empty at the top", id="no current context"),
+        pytest.param("current-context: x\n", "key 'contexts' is missing or not a list", id="no contexts"),
         pytest.param(
-            "current-context: x\ncontexts: [{name: x, context: {cluster: k}}]\nclusters: []\n", id="no cluster"
+            "current-context: x\ncontexts: []\n",
+            "no entry of 'contexts' is named 'x', which key 'current-context' asks for",
+            id="no such context",
         ),
         pytest.param(
-            "current-context: x\ncontexts: [{name: x, context: {cluster: k}}]\n"
-            "clusters: [{name: k, cluster: {server: 'here'}}]\n",
+            "current-context: x\ncontexts: [{name: x}]\n",
+            "key 'context' is missing in entry 'x' of 'contexts'",
+            id="empty context",
+        ),
+        pytest.param(
+            "current-context: x\ncontexts: [{name: x, context: {user: u}}]\n",
+            "key 'cluster' is missing in context 'x'",
+            id="context without cluster",
+        ),
+        pytest.param(
+            CONTEXT + "clusters: []\n",
+            "no entry of 'clusters' is named 'k', which context 'x' asks for",
+            id="no cluster",
+        ),
+        pytest.param(
+            CONTEXT + "clusters: [{name: k, cluster: {}}]\n", "key 'server' is missing in cluster 'k'", id="no server"
+        ),
+        pytest.param(CONTEXT + CLUSTER, "key 'users' is missing or not a list", id="no users"),
+        pytest.param(
+            CONTEXT + CLUSTER + "users: [{name: u}]", "key 'user' is missing in entry 'u' of 'users'", id="no user"
+        ),
+        pytest.param(
+            CONTEXT + "users: [{name: u, user: {}}]\nclusters: [{name: k, cluster: {server: 'here'}}]\n",
+            "server 'here' is no http(s) address",
             id="no address",
         ),
     ],
 )
-def test_a_useless_kubeconfig_is_one_clear_error(tmp_path: Path, text: str | None) -> None:
-    """Whatever is wrong with the file, the error names it in one line."""
+def test_a_useless_kubeconfig_is_one_clear_error(tmp_path: Path, text: str | None, told: str) -> None:
+    """Whatever is wrong with the file, the error names it and the key in one line."""
     path = tmp_path / "kubeconfig"
     if text is not None:
         path.write_text(text)
     with pytest.raises(errors.BadAccess) as caught:
         access.from_kubeconfig(path)
-    assert str(caught.value).startswith(f"cannot use kubeconfig '{path}': ")
+    assert str(caught.value).startswith(f"cannot use kubeconfig '{path}': {told}")
     assert "\n" not in str(caught.value)

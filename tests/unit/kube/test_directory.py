@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from metacni.kube.directory import DirectorySource
+from metacni.kube.directory import LOOK_SECONDS, DirectorySource
 from metacni.kube.errors import BadManifest
 from metacni.kube.source import NetworkDefinition, PodInfo
 from tests.unit.kube.fake_api import eventually
@@ -33,6 +34,11 @@ def _started(folder: Path) -> Source:
 def _config(source: Source, name: str = "lan") -> str | None:
     found = source.definition("default", name)
     return found.config if found else None
+
+
+def _logged(source: Source, caplog: pytest.LogCaptureFixture, lines: int) -> bool:
+    """Look at the files, as each request does, and count what was logged."""
+    return _config(source) is not None and len(caplog.records) == lines
 
 
 def test_definitions_and_pods_of_all_files_are_there(tmp_path: Path) -> None:
@@ -96,6 +102,24 @@ def test_a_broken_edit_keeps_what_the_file_last_said(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(NAD % ("lan", "333"))
     eventually(lambda: _config(source) == "333", 2.5)
     assert source.health().detail == ""
+
+
+def test_a_broken_edit_is_logged_once_and_so_is_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning with file and line for each change that leaves the file broken, one line when it is good again."""
+    caplog.set_level("INFO")
+    (tmp_path / "a.yaml").write_text(NAD % ("lan", "1"))
+    source = _started(tmp_path)
+    for number, text in enumerate(("a: [1\nb: 2\n", "a: [1\nb: 2\n\n", NAD % ("lan", "333"))):
+        (tmp_path / "a.yaml").write_text(text)
+        assert len(caplog.records) == number
+        eventually(partial(_logged, source, caplog, number + 1), 2.5)
+        time.sleep(LOOK_SECONDS)
+        assert _config(source) is not None  # looked at once more, and nothing new to say
+    assert source.health().detail == ""
+    levels = [(record.levelname, record.getMessage().split(": ")[0]) for record in caplog.records]
+    broken = ("WARNING", f"cannot parse {tmp_path}/a.yaml:2")
+    assert levels == [broken, broken, ("INFO", "mended")]
+    assert caplog.records[0].getMessage().endswith("; until it is mended, what it last said stands")
 
 
 def test_a_folder_that_vanishes_keeps_the_last_words(tmp_path: Path) -> None:

@@ -236,6 +236,16 @@ def test_a_plugin_that_hangs_is_killed_with_its_children(host: Host, connection:
     assert connection.run(host.request(), timeout=LIMIT).stdout == b"next\n"
 
 
+def test_a_plugin_that_leaves_its_group_is_killed_too(host: Host, connection: Connection) -> None:
+    """It has joined the group of a child of its own, so a signal to the group that we made reaches nobody."""
+    flee = "c = os.fork() or time.sleep(1) or os._exit(0); os.setpgid(c, c); os.setpgid(0, c); time.sleep(1000)"
+    host.plugin(f"exec {sys.executable} -IS -c 'import os, time; {flee}'")
+    with pytest.raises(CniError, match=r"did not finish within 0\.5 s"):
+        connection.run(host.request(), timeout=0.5)
+    host.plugin("echo next")
+    assert connection.run(host.request(), timeout=LIMIT).stdout == b"next\n"
+
+
 def test_a_bad_end_is_told_when_the_last_process_is_gone(host: Host, connection: Connection) -> None:
     """An undo must not start beside a grandchild that still works: here one in a session of its own."""
     host.plugin("setsid sh -c 'sleep 0.5; touch $0.late' $0 > /dev/null 2>&1 & exit 1")
