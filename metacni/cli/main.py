@@ -68,7 +68,8 @@ def _demo(command: argparse.ArgumentParser) -> None:
 
 def _install(command: argparse.ArgumentParser) -> None:
     command.description = (
-        "Put the shim where the runtime looks for plugins: whole or not at all, also over one that runs."
+        "Put the shim where the runtime looks for plugins, as metacni and once more as metacni-NAME for each delegate "
+        "of our own: whole or not at all, also over one that runs. Prints what it put there."
     )
     command.add_argument(
         "--bin-dir", type=Path, metavar="DIR", default=Path("/opt/cni/bin"), help="default: %(default)s"
