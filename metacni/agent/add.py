@@ -2,9 +2,10 @@
 """ADD: plan, journal, attach, routes, status, answer; a failure after the first plugin takes everything back."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from metacni.agent import attach, resolve
-from metacni.agent.node import Node, Request, pod_ref
+from metacni.agent.node import Node, Request, pod_ref, without_shim
 from metacni.agent.runner import Sandbox
 from metacni.cni import convert, jsontext, keys
 from metacni.cni.errors import CniError, Code
@@ -74,7 +75,7 @@ def _namespace(node: Node, request: Request) -> int:
 def _attach(node: Node, request: Request, planned: Plan, netns: int) -> bytes:
     record = _begin(node.journal, planned, netns)
     sandbox = Sandbox(plan=planned, netns=planned.netns, runner=request.runner, deadline=request.deadline)
-    with attach.Undo(sandbox, record.remove) as undo:
+    with attach.Undo(sandbox, record.remove, partial(without_shim, node, sandbox, record)) as undo:
         results = attach.add(sandbox, record, undo)
         results = _default_routes(node, planned, results, netns)
         answer = jsontext.dumps(convert.render(_merged(planned, results), planned.version))

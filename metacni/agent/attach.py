@@ -8,6 +8,7 @@ first failure, since later plugins may depend on earlier cleanup; across attachm
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
 from metacni.agent import runner
@@ -19,6 +20,7 @@ from metacni.cni.result import Result
 from metacni.cni.versions import Verb
 from metacni.core import request
 from metacni.core.plan import Attachment
+from metacni.exec.channel import ShimGone
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +35,16 @@ class Steps(Protocol):
 class Undo:
     """Takes back what an ADD began when its block fails, last first; then `forget`, if nothing is left.
 
-    A failure to undo is logged and never raised, or it would replace the ADD's own error.
+    A failure to undo is logged and never raised, or it would replace the ADD's own error. Where the runtime has killed
+    the shim, the sandbox of `spare` is worked on instead: it runs plugins without one.
     """
 
-    def __init__(self, sandbox: Sandbox, forget: Callable[[], None]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, forget: Callable[[], None], spare: Callable[[], AbstractContextManager[Sandbox]]
+    ) -> None:
         self._sandbox = sandbox
         self._forget = forget
+        self._spare = spare
         self._begun: list[Attachment] = []
         self._refused: list[Attachment] = []
 
@@ -56,17 +62,41 @@ class Undo:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is None:
             return
-        undone = [self._undo(attachment) for attachment in reversed(self._begun)]
-        if not all(undone):
+        if not (self._undo_all_without_shim() if isinstance(error, ShimGone) else self._undo_all()):
             return
         try:
             self._forget()
         except OSError as cause:
             log.warning("a failed ADD was undone, but its record stays", extra={"cause": str(cause)})
 
-    def _undo(self, attachment: Attachment) -> bool:
+    def _undo_all(self) -> bool:
         try:
-            delete_one(self._sandbox, attachment, prev_result=None)
+            return self._undo_in(self._sandbox)
+        except ShimGone:
+            return self._undo_all_without_shim()
+
+    def _undo_all_without_shim(self) -> bool:
+        if not self._begun:
+            return True
+        try:
+            with self._spare() as sandbox:
+                clean = self._undo_in(sandbox)
+        except (CniError, ShimGone) as cause:
+            log.warning("undo failed; the runtime's DEL will repeat it", extra={"cause": str(cause)})
+            return False
+        if clean:
+            log.info("an ADD was undone whose shim was killed", extra={"sandbox": sandbox.plan.container_id})
+        return clean
+
+    def _undo_in(self, sandbox: Sandbox) -> bool:
+        undone = [self._undo(sandbox, attachment) for attachment in reversed(self._begun)]
+        return all(undone)
+
+    def _undo(self, sandbox: Sandbox, attachment: Attachment) -> bool:
+        try:
+            delete_one(sandbox, attachment, prev_result=None)
+        except ShimGone:
+            raise
         except Exception as fault:  # noqa: BLE001  whatever it is, the next attachment must be undone too
             if attachment in self._refused and isinstance(fault, Refused):
                 log.warning("a plugin refused ADD and then DEL; nothing more can be done", extra={"cause": str(fault)})

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator
 
 from metacni.agent.delete import detach
 from metacni.agent.node import Node, Request
-from metacni.agent.records import last_results, recorded_plan
+from metacni.agent.records import last_results, recorded_plan, standing_netns
 from metacni.agent.runner import Network, Sandbox, run_on_network
 from metacni.cni import errors, versions
 from metacni.cni.config import NetworkList
 from metacni.cni.errors import CniError, Code
-from metacni.cni.names import NetnsPath
 from metacni.cni.versions import Verb
 from metacni.core import nodeconf
 from metacni.core import request as stdin
@@ -25,7 +24,6 @@ from metacni.core.nodeconf import NodeConfig
 from metacni.core.plan import Plan
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Record
-from metacni.journal.sandbox import alive
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +75,7 @@ def _detach_stale(
 
 
 def _detach(node: Node, request: Request, record: Record, planned: Plan) -> list[CniError]:
-    sandbox = Sandbox(plan=planned, netns=_netns(record), runner=request.runner, deadline=request.deadline)
+    sandbox = Sandbox(plan=planned, netns=standing_netns(record), runner=request.runner, deadline=request.deadline)
     try:
         detach(node, sandbox, last_results(record, planned))
     except CniError as fault:
@@ -85,15 +83,6 @@ def _detach(node: Node, request: Request, record: Record, planned: Plan) -> list
     except (CorruptRecord, OSError) as cause:
         return [CniError(Code.IO, f"sandbox {planned.container_id!r}: {cause}")]
     return []
-
-
-def _netns(record: Record) -> NetnsPath:
-    """Its namespace if that still stands; the path may lead elsewhere by now, or nowhere (B20)."""
-    try:
-        known = record.sandbox
-        return NetnsPath(known.netns_path if alive(known) else "")
-    except (CorruptRecord, OSError):
-        return NetnsPath("")
 
 
 def _tell_plugins(

@@ -7,17 +7,20 @@ It succeeds for what is already gone and reports what really failed; the record 
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from metacni.agent import attach, resolve
-from metacni.agent.node import Node, Request
+from metacni.agent.node import Node, Request, deadline
 from metacni.agent.records import is_its_namespace, last_results, recorded_plan
 from metacni.agent.runner import Sandbox
 from metacni.cni import errors
 from metacni.cni.errors import CniError
 from metacni.cni.jsontext import Json
-from metacni.cni.names import NetnsPath
+from metacni.cni.names import ContainerId, NetnsPath
+from metacni.cni.versions import Verb
 from metacni.core import nodeconf, plan
 from metacni.core.plan import Plan
+from metacni.exec.channel import ShimGone
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Record
 
@@ -32,17 +35,32 @@ def delete(node: Node, request: Request) -> bytes:
     """
     container_id = request.environment.container_id
     with node.locks.sandbox(container_id, request.deadline):
-        try:
-            record = node.journal.open(container_id)
-            if record is None:
-                log.info("nothing to delete", extra={"sandbox": container_id})
-            else:
-                _delete_recorded(node, request, record)
-        except CorruptRecord as cause:
-            log.warning("the journal is damaged; deleting by today's definitions", extra={"cause": str(cause)})
-            detach(node, _sandbox(request, _todays_plan(node, request), _path(request)), {})
-        node.pending.done(container_id)
+        delete_held(node, request)
     return b""
+
+
+def delete_held(node: Node, request: Request) -> None:
+    """DEL for whoever holds the sandbox's lock already."""
+    container_id = request.environment.container_id
+    try:
+        _delete(node, request, container_id)
+    except ShimGone:  # begin again without it: DEL can be repeated, and the runtime's next one may be far away
+        with node.executor.runner() as spare:
+            _delete(node, replace(request, runner=spare, deadline=deadline(Verb.DEL)), container_id)
+        log.info("a DEL was finished whose shim was killed", extra={"sandbox": container_id})
+    node.pending.done(container_id)
+
+
+def _delete(node: Node, request: Request, container_id: ContainerId) -> None:
+    try:
+        record = node.journal.open(container_id)
+        if record is None:
+            log.info("nothing to delete", extra={"sandbox": container_id})
+        else:
+            _delete_recorded(node, request, record)
+    except CorruptRecord as cause:
+        log.warning("the journal is damaged; deleting by today's definitions", extra={"cause": str(cause)})
+        detach(node, _sandbox(request, _todays_plan(node, request), _path(request)), {})
 
 
 def detach(node: Node, sandbox: Sandbox, prev_results: Mapping[int, Json]) -> None:

@@ -2,18 +2,21 @@
 """What the verbs work with: the edges, handed in by whoever starts the agent, and one request."""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from metacni.agent.locks import Locks
-from metacni.agent.runner import Runner
+from metacni.agent.records import standing_netns
+from metacni.agent.runner import Runner, Sandbox
 from metacni.agent.settings import Settings
 from metacni.cni.environment import Environment
 from metacni.cni.names import ContainerId
 from metacni.cni.versions import Verb
 from metacni.core.plan import Pod
 from metacni.core.routes import RoutePlan
-from metacni.journal.journal import Journal
+from metacni.journal.journal import Journal, Record
 from metacni.kube.source import PodRef, Publisher, Source
 from metacni.netns import sandbox as namespaces
 
@@ -39,6 +42,13 @@ class Pending(Protocol):
         """Take the record of this sandbox away, if there is one."""
 
 
+class Executor(Protocol):
+    """Runs plugins when no call of the runtime's is there to do it (decision 2)."""
+
+    def runner(self) -> AbstractContextManager[Runner]:
+        """A runner for the block; exec.executor.Unavailable (a CniError, code 11) when there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """The edges of one agent."""
@@ -49,6 +59,7 @@ class Node:
     publisher: Publisher
     routes: Routes
     pending: Pending
+    executor: Executor
     require_foreign: RequireForeign = namespaces.require_foreign
     locks: Locks = field(default_factory=Locks)
 
@@ -81,3 +92,14 @@ def deadline(verb: Verb) -> float:
 def pod_ref(pod: Pod) -> PodRef:
     """The pod as the publisher knows it."""
     return PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, static=pod.static)
+
+
+@contextmanager
+def without_shim(node: Node, sandbox: Sandbox, record: Record) -> Iterator[Sandbox]:
+    """The same sandbox with plugins run by the executor, for work that nobody waits for.
+
+    Raises:
+        CniError: there is no executor.
+    """
+    with node.executor.runner() as spare:
+        yield replace(sandbox, runner=spare, netns=standing_netns(record), deadline=deadline(Verb.DEL))

@@ -10,10 +10,12 @@ import logging
 from metacni.cni import convert, jsontext, keys
 from metacni.cni.errors import CniError
 from metacni.cni.jsontext import Json
+from metacni.cni.names import NetnsPath
 from metacni.core import plan
 from metacni.core.plan import Plan
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Record
+from metacni.journal.sandbox import alive
 from metacni.netns import sandbox as namespaces
 
 log = logging.getLogger(__name__)
@@ -71,3 +73,12 @@ def is_its_namespace(record: Record, netns: int | None) -> bool:
     """
     known = record.sandbox
     return netns is not None and namespaces.identity(netns) == (known.device, known.inode)
+
+
+def standing_netns(record: Record) -> NetnsPath:
+    """Its namespace if that still stands; the path may lead elsewhere by now, or nowhere (B20)."""
+    try:
+        known = record.sandbox
+        return NetnsPath(known.netns_path if alive(known) else "")
+    except (CorruptRecord, OSError):
+        return NetnsPath("")

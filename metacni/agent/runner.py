@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the verbs need of whoever runs plugins, and one plugin call spelled out.
 
-Today that is always the shim at the other end of the request (decision 2); the verbs must not know more than this
-Protocol.
+That is the shim at the other end of the request or, where it is gone, the agent's executor (decision 2); the verbs must
+not know more than this Protocol.
 """
 
 import logging

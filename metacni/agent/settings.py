@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -45,6 +45,7 @@ class Settings:
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     drain_seconds: float = 30.0
+    executor: Literal["auto", "none"] = "auto"
     state_dir: Path = Path("/var/lib/cni/metacni")  # no key of the file: --state-dir
 
 
@@ -109,6 +110,7 @@ _NAMES = {
     "logLevel": "log_level",
     "limits": "limits",
     "drainSeconds": "drain_seconds",
+    "executor": "executor",
 }
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "cniConfDir": Path,

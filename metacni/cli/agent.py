@@ -7,19 +7,22 @@ import os
 import resource
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from metacni import shim
 from metacni.agent import log, settings
 from metacni.agent.dispatch import Dispatcher
-from metacni.agent.node import Node
-from metacni.agent.recover import recover
+from metacni.agent.node import Executor, Node
+from metacni.agent.recover import finish, recover
 from metacni.agent.server import AddressTaken, Server
 from metacni.agent.settings import SettingsError
 from metacni.cli.command import CommandError
+from metacni.exec import executor
 from metacni.exec.pending import Pending
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Journal
@@ -59,8 +62,19 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
         publisher=publisher,
         routes=partial(change_default_routes, opener),
         pending=pending,
+        executor=executor_of(options, chosen),
     )
     return serve(node, Server(path, Dispatcher(node)), pending)
+
+
+def executor_of(options: argparse.Namespace, chosen: settings.Settings) -> Executor:
+    """Who runs plugins when no shim is there to do it."""
+    if chosen.executor == "none":
+        return executor.NoExecutor("the setting `executor` is `none`")
+    try:
+        return executor.Executor(shim.binary(), options.host_pid)
+    except FileNotFoundError as cause:
+        return executor.NoExecutor(str(cause))
 
 
 def _allow_descriptors() -> None:
@@ -114,7 +128,8 @@ def serve(node: Node, server: Server, pending: Pending) -> int:
     except (AddressTaken, KubeError) as fault:
         raise CommandError(str(fault)) from fault
     node.publisher.start()
-    recover(node, pending)
+    due = recover(node, pending)
+    threading.Thread(target=finish, args=(node, pending, due), name="recovery", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(server))
     logger.info("serving")

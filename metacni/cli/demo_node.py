@@ -132,7 +132,7 @@ class DemoNode:
         state, socket = RUN / "state", RUN / "cni.sock"
         command = [sys.executable, "-m", "metacni.cli.main", "agent", "--definitions", str(self._example)]
         self._agent = programs.started(
-            [*command, "--state-dir", str(state), "--socket", str(socket)], RUN / "agent.log"
+            [*command, "--state-dir", str(state), "--socket", str(socket), "--host-pid", "0"], RUN / "agent.log"
         )
         until = time.monotonic() + START_SECONDS
         while not socket.exists():

@@ -42,7 +42,19 @@ def _agent(command: argparse.ArgumentParser) -> None:
         "--definitions", type=Path, metavar="DIR", help="read definitions and pods from YAML files, not from a cluster"
     )
     where.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: the pod's own service account")
+    command.add_argument(
+        "--host-pid",
+        type=_process,
+        metavar="PID",
+        help="in whose mount namespace plugins run without a call; 0: the agent's (default: 1, or 0 if that is closed)",
+    )
     command.add_argument("--node-name", metavar="NAME", help="default: $NODE_NAME, else the host's name")
+
+
+def _process(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no process id")
+    return int(text)
 
 
 def _demo(command: argparse.ArgumentParser) -> None:

@@ -48,6 +48,11 @@ class Pending:
                 except (frames.FrameError, OSError):
                     yield name, None
 
+    def waits(self, name: ContainerId) -> bool:
+        """Say whether a DEL of this sandbox is recorded."""
+        with self._opened() as folder:
+            return name in _names(folder, half_written=False)
+
     def done(self, name: ContainerId) -> None:
         """Forget the record of a sandbox whose DEL is complete."""
         with self._opened() as folder, suppress(FileNotFoundError):

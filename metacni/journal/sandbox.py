@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+OWN_NAMESPACE = Path("/proc/self/ns/net")  # on the one filesystem that all namespaces are files of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +59,23 @@ def alive(identity: SandboxIdentity, *, boot_id_path: Path = BOOT_ID) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return (found.st_dev, found.st_ino) == (identity.device, identity.inode)
+
+
+def gone(identity: SandboxIdentity, *, boot_id_path: Path = BOOT_ID) -> bool:
+    """Whether the sandbox is proven to have gone, which is more than not being seen to be alive.
+
+    An agent in a container may see an empty /run/netns, or the plain files on which namespaces are mounted outside: to
+    take that for death would cut off every pod of the node.
+
+    Raises:
+        OSError: as for `alive`.
+    """
+    if boot_id(boot_id_path) != identity.boot_id:
+        return True
+    path = Path(identity.netns_path)
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return path.parent.is_dir() and any(path.parent.iterdir())
+    is_namespace = found.st_dev == OWN_NAMESPACE.stat().st_dev
+    return is_namespace and (found.st_dev, found.st_ino) != (identity.device, identity.inode)

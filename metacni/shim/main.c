@@ -7,12 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #ifndef METACNI_VERSION
@@ -28,7 +26,8 @@ static const char usage[] =
     "metacni " METACNI_VERSION ": the CNI plugin that asks the metacni agent of its node\n"
     "It takes no arguments: a container runtime calls it with CNI_COMMAND and the other CNI_ variables set and its\n"
     "network configuration on stdin. --help and --version print this and the release.\n"
-    "METACNI_SOCKET names the agent's socket, default /run/metacni/cni.sock.\n";
+    "METACNI_SOCKET names the agent's socket, default /run/metacni/cni.sock.\n"
+    "The agent itself starts it with --executor, to run plugins when no runtime calls.\n";
 
 static const struct verb {
     const char *name;
@@ -236,36 +235,6 @@ static int reach(void)
     }
 }
 
-static bool answer_find(int fd, const struct head *head, const struct fields *fields)
-{
-    struct buffer found = {0};
-    char file[PATH_MAX];
-    uint8_t present[MAX_TYPES];
-    for (size_t i = 1; i < fields->count; i++)
-        present[i - 1] = plugin_find(fields->at[i].text, fields->at[0].text, file);
-    frame_begin(&found, FOUND, head->tag);
-    frame_field(&found, present, fields->count - 1);
-    bool sent = frame_end(&found) && agent_send(fd, &found, -1, deadline);
-    free(found.data);
-    return sent;
-}
-
-/* STARTED goes first: once a plugin runs, the agent can always tell whether it still does. */
-static bool start(int fd, const struct head *head, char *payload, const struct fields *fields)
-{
-    struct buffer started = {0};
-    int live = plugin_begin(&plugin, head->tag, payload, fields);
-    if (live < 0)
-        return true;
-    frame_begin(&started, STARTED, head->tag);
-    bool sent = frame_end(&started) && agent_send(fd, &started, live, deadline);
-    free(started.data);
-    close(live);
-    if (sent)
-        plugin_start(&plugin);
-    return sent;
-}
-
 static _Noreturn void finish(const struct fields *fields)
 {
     plugin_drop(&plugin);
@@ -278,39 +247,12 @@ static _Noreturn void finish(const struct fields *fields)
 static bool obey(int fd, struct inbox *inbox)
 {
     static struct fields fields;
-    char *payload = inbox->payload;
-    struct head head = inbox->head;
-    bool there = true;
-    *inbox = (struct inbox){.have = 0};
-    const char *problem = fields_read(head.type, payload, head.length, &fields);
-    if (!problem && plugin.active && (head.type == FIND || head.type == EXEC))
-        problem = "a plugin is still running";
+    const char *problem = serve_read(&plugin, inbox, &fields);
     if (problem)
         fail(CODE_INTERNAL, "", "cannot take a frame from the agent: %s", problem);
-    if (head.type == RESULT)
+    if (inbox->head.type == RESULT)
         finish(&fields);
-    if (head.type == EXEC)
-        return start(fd, &head, payload, &fields); /* the plugin keeps the payload */
-    if (head.type == FIND)
-        there = answer_find(fd, &head, &fields);
-    else if (plugin.active && plugin.tag == head.tag) /* a KILL may come too late */
-        plugin_kill(&plugin);
-    free(payload);
-    return there;
-}
-
-/* Sleeps until something happens; false when the call's time is up. */
-static bool wait_for_events(int fd)
-{
-    struct pollfd polls[5] = {{.fd = fd, .events = POLLIN}, {.fd = children, .events = POLLIN}};
-    struct signalfd_siginfo signals;
-    int64_t until = plugin.active && plugin.retry_at && plugin.retry_at < deadline ? plugin.retry_at : deadline;
-    plugin_watch(&plugin, polls + 2);
-    int64_t left = plugin.active && plugin.pid == 0 && !plugin.retry_at ? 0 : until - now();
-    poll(polls, 5, left > 0 ? (int)left : 0);
-    if (polls[1].revents && read(children, &signals, sizeof signals) < 0)
-        nap(0); /* only that a child ended matters, and waitpid says which */
-    return now() < deadline;
+    return serve_frame(fd, &plugin, inbox, &fields, deadline);
 }
 
 /* Serves one connection; returns when the agent is gone. */
@@ -321,14 +263,13 @@ static void converse(int fd)
     const char *problem = NULL;
     bool there = agent_send(fd, &frame, netns, deadline);
     while (there) {
-        if (!wait_for_events(fd))
+        if (!serve_wait(fd, children, &plugin, deadline))
             fail(CODE_TRY_AGAIN, "", "cannot finish %s: the agent did not answer within %d s", verb->name, verb->total);
         int got = agent_receive(fd, &inbox, &problem);
         if (problem)
             fail(CODE_TRY_AGAIN, "", "cannot take a frame from the agent: %s", problem);
         there = got >= 0 && (got == 0 || obey(fd, &inbox));
-        if (there && plugin.active && plugin_step(&plugin))
-            there = plugin_end(&plugin, &done) && agent_send(fd, &done, -1, deadline);
+        there = there && serve_plugin(fd, &plugin, &done, deadline);
     }
     free(inbox.payload);
     free(done.data);
@@ -337,13 +278,7 @@ static void converse(int fd)
 
 static void prepare(const char *program)
 {
-    sigset_t mask;
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL); /* ignored ones are inherited, and then no end of a child is ever told */
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &mask, NULL);
-    children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    children = serve_children();
     id = variable("CNI_CONTAINERID");
     path = variable("METACNI_SOCKET");
     path = *path ? path : "/run/metacni/cni.sock";
@@ -363,6 +298,8 @@ int main(int argc, char **argv)
     for (int fd = 0; fd <= 2; fd++) /* or a pipe of ours would get a number that means something else */
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             return 1;
+    if (argc > 1 && strcmp(argv[1], "--executor") == 0)
+        return executor(argc, argv);
     if (argc > 1) {
         bool help = strcmp(argv[1], "--help") == 0, release = strcmp(argv[1], "--version") == 0;
         const char *text = release ? "metacni " METACNI_VERSION "\n" : usage;

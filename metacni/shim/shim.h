@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The shim's parts: frame.c (bytes), plugin.c (one running plugin), agent.c (the way to the agent), main.c (a call). */
+/* The shim's parts: frame.c (bytes), plugin.c (one running plugin), agent.c (the way to the agent), serve.c
+   (what the agent asks of us), main.c (a call), executor.c (plugins without a call). */
 #ifndef METACNI_SHIM_H
 #define METACNI_SHIM_H
 
@@ -107,5 +108,13 @@ bool agent_send(int fd, const struct buffer *frame, int passed, int64_t deadline
 int agent_receive(int fd, struct inbox *inbox, const char **problem);
 bool valid_id(const char *id);
 int record(const char *folder, const char *id, const struct buffer *frame);
+
+int serve_children(void);
+bool serve_wait(int fd, int children, const struct plugin *plugin, int64_t deadline);
+const char *serve_read(const struct plugin *plugin, struct inbox *inbox, struct fields *fields);
+bool serve_frame(int fd, struct plugin *plugin, struct inbox *inbox, const struct fields *fields, int64_t deadline);
+bool serve_plugin(int fd, struct plugin *plugin, struct buffer *done, int64_t deadline);
+
+int executor(int argc, char **argv);
 
 #endif

@@ -115,6 +115,11 @@ class Node:
         return {"shim"} | (self._types & parts.NAMES if self.plugins == parts.PLUGINS else set())
 
     @property
+    def mounts_of(self) -> int:
+        """A process in this node's mount namespace."""
+        return self._private.pid
+
+    @property
     def state(self) -> Path:
         """The agent's state folder."""
         return self.root / "varlib/cni/metacni"
@@ -157,7 +162,7 @@ class Node:
             self.agent = subprocess.Popen(
                 self.inside(
                     *(sys.executable, *program, "agent", "--definitions", str(self.definitions)),
-                    *("--config", str(self.root / "settings.yaml")),
+                    *("--config", str(self.root / "settings.yaml"), "--host-pid", "0"),  # plugins run on this node
                 ),
                 stderr=log,
                 stdin=subprocess.DEVNULL,

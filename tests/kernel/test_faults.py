@@ -125,21 +125,6 @@ def test_a_delete_is_recorded_when_no_agent_has_lived_for_long(node: Node) -> No
     eventually(lambda: node.left() == [], seconds=5)
 
 
-def test_a_recorded_delete_of_an_attached_sandbox_waits_for_the_runtime(node: Node) -> None:
-    """Foreign plugins need a shim to run them, so the record stays until the runtime's next call."""
-    define_two(node)
-    node.start()
-    pod = node.pod("lan,storage")
-    node.add(pod)
-    node.stop(signal.SIGKILL)
-    os.utime(node.run / "alive", (0, 0))
-    assert node.call("DEL", pod).status == 0
-    node.start()
-    assert node.records() == [pod.sandbox]
-    node.delete(pod)
-    assert node.left(pod) == []
-
-
 def test_two_adds_of_one_sandbox_at_once_attach_it_once(node: Node) -> None:
     """The runtime should not do that; one of the two is told that it is attached already."""
     define_two(node)
@@ -334,8 +319,8 @@ def test_hanging_adds_hold_up_neither_status_nor_delete_nor_the_queue(node: Node
     running.answer()
     end_stragglers(node)
     assert queued[1].answer().status == 0
-    assert sorted(node.records()) == sorted([stuck.sandbox, waits.sandbox])
     flag.unlink()
+    eventually(lambda: node.records() == [waits.sandbox])  # the one whose shim was killed is undone by itself
     for pod in (stuck, waits, gone):
         node.delete(pod)
     assert node.left(stuck, waits, gone, refused) == []

@@ -9,7 +9,8 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from metacni.agent.node import Node, Request
 from metacni.agent.settings import Settings
 from metacni.cni import environment
+from metacni.cni.errors import CniError
 from metacni.cni.names import ContainerId, PluginType
 from metacni.core.routes import RoutePlan
 from metacni.exec.frames import Execution
@@ -201,6 +203,23 @@ class FakeRoutes:
 
 
 @dataclass
+class FakeExecutor:
+    """Hands the same plugins out as the shim does; or raises `fault` instead, if there is one."""
+
+    plugins: FakeRunner
+    fault: CniError | None = None
+    started: int = 0
+
+    @contextmanager
+    def runner(self) -> Iterator[FakeRunner]:
+        """Start one."""
+        if self.fault is not None:
+            raise self.fault
+        self.started += 1
+        yield self.plugins
+
+
+@dataclass
 class FakePending:
     """Remembers whose recorded DEL is done."""
 
@@ -280,6 +299,7 @@ class Bench:
     publisher: FakePublisher
     routes: FakeRoutes
     pending: FakePending
+    executor: FakeExecutor
     netns: int
     """An open file that stands for the pod's namespace: only what it is, is ever asked."""
 
@@ -332,6 +352,8 @@ def bench(folder: Path, journal: Journal, settings: Settings | None = None) -> B
     (folder / "netns").touch()
     source, publisher, routes, pending = FakeSource(), FakePublisher(), FakeRoutes(), FakePending()
     source.pods["team", "web"] = pod()
+    runner = FakeRunner()
+    executor = FakeExecutor(runner)
     node = Node(
         settings=settings or Settings(cni_conf_dir=folder / "none"),
         journal=journal,
@@ -339,15 +361,17 @@ def bench(folder: Path, journal: Journal, settings: Settings | None = None) -> B
         publisher=publisher,
         routes=routes,
         pending=pending,
+        executor=executor,
         require_foreign=lambda _fd: None,
     )
     return Bench(
         folder=folder,
         node=node,
-        runner=FakeRunner(),
+        runner=runner,
         source=source,
         publisher=publisher,
         routes=routes,
         pending=pending,
+        executor=executor,
         netns=os.open(folder / "netns", os.O_RDONLY | os.O_CLOEXEC),
     )

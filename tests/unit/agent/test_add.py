@@ -2,6 +2,7 @@
 """ADD from the call to the answer, around a real journal; above all what is left when it fails."""
 
 import json
+import os
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -131,14 +132,28 @@ def test_an_undo_that_fails_keeps_the_record_and_the_adds_own_error(bench: Bench
     assert bench.files() == []
 
 
-def test_when_the_shim_is_gone_the_record_stays(bench: Bench) -> None:
-    """Nobody can run the undo: the plan must be there for the runtime's DEL."""
+def test_when_the_shim_is_gone_the_executor_undoes_it(bench: Bench) -> None:
+    """Nothing is left without a further call; the path is handed on no more, for it leads elsewhere by now."""
     two_networks(bench)
-    for verb in ("ADD", "DEL"):
-        bench.runner.script("tuning", verb, ShimGone("hung up"))
+    bench.runner.script("tuning", "ADD", ShimGone("hung up"))
+    with pytest.raises(ShimGone):
+        add(bench.node, bench.request("ADD", networks="lan, storage", netns=os.open("/dev/null", os.O_RDONLY)))
+    assert (deleted(bench), bench.executor.started) == (["tuning", "macvlan", "bridge"], 1)
+    assert {one.environment["CNI_NETNS"] for one in bench.runner.executions[-3:]} == {""}
+    assert bench.files() == []
+
+
+def test_when_the_shim_is_gone_and_there_is_no_executor_the_record_stays(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can run the undo: the plan must be there for the runtime's DEL, and the log says so."""
+    two_networks(bench)
+    bench.executor.fault = CniError(Code.TRY_AGAIN, "no executor")
+    bench.runner.script("tuning", "ADD", ShimGone("hung up"))
     with pytest.raises(ShimGone):
         add(bench.node, bench.request("ADD", networks="lan, storage"))
     assert bench.files() == ["plan", "sandbox", "step-0-0", "step-1-0"]
+    assert "undo failed; the runtime's DEL will repeat it" in caplog.text
 
 
 @pytest.mark.parametrize("room", range(7))

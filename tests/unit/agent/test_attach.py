@@ -5,6 +5,8 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -71,14 +73,14 @@ def sandbox(plugins: FakeRunner, *attachments: Attachment, prev_result: Json = N
 def add_and_undo(where: Sandbox, plugins: FakeRunner) -> bool:
     """ADD that takes back what it began; whether all of it went."""
     gone: list[bool] = []
-    with pytest.raises(CniError), attach.Undo(where, lambda: gone.append(True)) as undo:
+    with pytest.raises(CniError), attach.Undo(where, lambda: gone.append(True), lambda: nullcontext(where)) as undo:
         attach.add(where, Notebook(plugins), undo)
     return gone == [True]
 
 
 def add(where: Sandbox, notebook: "Notebook") -> None:
     """ADD that nothing is expected to fail."""
-    with attach.Undo(where, lambda: None) as undo:
+    with attach.Undo(where, lambda: None, lambda: nullcontext(where)) as undo:
         attach.add(where, notebook, undo)
 
 
@@ -210,7 +212,6 @@ def test_del_ends_when_the_shim_is_gone() -> None:
     "trouble",
     [
         pytest.param(failure(999, "no"), id="the-plugin-fails"),
-        pytest.param(ShimGone("hung up"), id="the-shim-is-gone"),
         pytest.param(OSError("disk"), id="anything-else"),
     ],
 )
@@ -224,6 +225,35 @@ def test_an_undo_that_fails_is_remembered_and_does_not_stop_the_others(
     where = sandbox(plugins, attachment(0, "a"), attachment(1, "b"), attachment(2, "c"))
     assert not add_and_undo(where, plugins)
     assert [plugin for verb, plugin, _ in plugins.calls if verb == "DEL"] == ["c", "b", "a"]
+    assert "undo failed" in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["ADD", "DEL"])
+def test_an_undo_without_the_shim_is_done_by_the_spare_runner(verb: str) -> None:
+    """Whether the shim goes in the ADD or in the undo of it: all that was begun is taken back, last first."""
+    plugins, spare = FakeRunner(), FakeRunner()
+    plugins.script("b", "ADD", failure(7, "no"))
+    plugins.script("b", verb, ShimGone("killed"))
+    where = sandbox(plugins, attachment(0, "a"), attachment(1, "b"))
+    gone: list[bool] = []
+    undoing = attach.Undo(where, lambda: gone.append(True), lambda: nullcontext(replace(where, runner=spare)))
+    with pytest.raises((CniError, ShimGone)), undoing as undo:
+        attach.add(where, Notebook(plugins), undo)
+    assert spare.calls == [("DEL", "b", "net1"), ("DEL", "a", "eth0")]
+    assert gone == [True]
+
+
+def test_an_undo_whose_spare_runner_dies_too_is_left_to_the_runtime(caplog: pytest.LogCaptureFixture) -> None:
+    """The record must be kept, and the ADD's own error stays the error."""
+    plugins, spare = FakeRunner(), FakeRunner()
+    plugins.script("b", "ADD", ShimGone("killed"))
+    spare.script("a", "DEL", ShimGone("killed, too"))
+    where = sandbox(plugins, attachment(0, "a"), attachment(1, "b"))
+    gone: list[bool] = []
+    undoing = attach.Undo(where, lambda: gone.append(True), lambda: nullcontext(replace(where, runner=spare)))
+    with pytest.raises(ShimGone, match=r"^killed$"), undoing as undo:
+        attach.add(where, Notebook(plugins), undo)
+    assert gone == []
     assert "undo failed" in caplog.text
 
 

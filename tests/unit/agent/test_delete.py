@@ -168,6 +168,16 @@ def test_when_the_shim_is_gone_the_record_stays(bench: Bench) -> None:
     assert bench.pending.settled == []
 
 
+def test_a_del_whose_shim_is_gone_is_finished_by_the_executor(bench: Bench) -> None:
+    """From its beginning: what was deleted already may be deleted again, and the runtime's next DEL finds nothing."""
+    attach(bench)
+    bench.runner.script("macvlan", "DEL", ShimGone("killed"), fakes.DONE)
+    delete(bench.node, bench.request("DEL", seconds=20))
+    assert bench.executor.started == 1
+    assert (bench.files(), bench.pending.settled) == ([], ["c1"])
+    assert min(bench.runner.timeouts[-3:]) > 20  # it has got a time of its own
+
+
 def test_a_request_without_time_fails_and_keeps_the_record(bench: Bench) -> None:
     """Nothing was started, so nothing is forgotten."""
     attach(bench)

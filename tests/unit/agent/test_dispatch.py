@@ -248,10 +248,10 @@ def test_a_full_queue_refuses_adds_and_holds_up_nothing_else(bench: Bench) -> No
         assert [answer()[0] for answer in answers] == [0, 0]
 
 
-def test_a_shim_that_dies_in_the_middle_leaves_the_record_for_del(
+def test_a_shim_that_dies_in_the_middle_leaves_the_record_for_the_executor(
     agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The agent goes on serving, the sandbox is free for the runtime's DEL."""
+    """It undoes the ADD; the agent goes on serving, and the runtime's DEL finds nothing any more."""
 
     def die(_execution: Execution) -> Output:
         shim.sock.close()
@@ -263,7 +263,7 @@ def test_a_shim_that_dies_in_the_middle_leaves_the_record_for_del(
         shim.result()
     assert agent.finished.acquire(timeout=10)
     assert "the runtime did not wait for the answer" in caplog.text
-    assert "plan" in agent.bench.files()
+    assert (agent.bench.files(), agent.bench.executor.started) == ([], 1)
     assert agent.call("DEL", netns=agent.bench.netns) == (0, None)
     assert agent.bench.files() == []
 

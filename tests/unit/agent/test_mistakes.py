@@ -7,7 +7,7 @@ import yaml
 from metacni.agent import mistakes, settings
 
 YAML_HINT = " (to YAML, yes, no, on and off without quotes are true and false)"
-KEYS = "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logLevel, limits, drainSeconds"
+KEYS = "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logLevel, limits, drainSeconds, executor"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from metacni.cni.names import ContainerId
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Journal
 from metacni.journal.record import Record
-from metacni.journal.sandbox import SandboxIdentity
+from metacni.journal.sandbox import SandboxIdentity, boot_id
 
 
 @pytest.fixture
@@ -57,3 +57,24 @@ def test_a_namespace_is_told_by_device_and_inode(tmp_path: Path, journal: Journa
         assert not records.is_its_namespace(record(journal, "c2", device=stat.st_dev, inode=0), fd)
     finally:
         os.close(fd)
+
+
+def test_a_path_is_handed_on_only_while_it_leads_to_the_namespace_of_the_add(tmp_path: Path, journal: Journal) -> None:
+    """Else plugins are told that there is none (B20); so they are where it cannot be told."""
+    file = tmp_path / "ns"
+    file.touch()
+    stat = file.stat()
+
+    def begun(name: str, boot: str, inode: int) -> Record:
+        known = SandboxIdentity(boot_id=boot, netns_path=str(file), device=stat.st_dev, inode=inode)
+        return journal.begin(ContainerId(name), b"{}", sandbox=known, durable=False)
+
+    found = [
+        records.standing_netns(begun("stands", boot_id(), stat.st_ino)),
+        records.standing_netns(begun("another", boot_id(), stat.st_ino + 1)),
+        records.standing_netns(begun("earlier", "earlier", stat.st_ino)),
+    ]
+    assert found == [str(file), "", ""]
+    damaged = begun("damaged", boot_id(), stat.st_ino)
+    (damaged.path / "sandbox").write_bytes(b"x")
+    assert records.standing_netns(damaged) == ""

@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a new agent takes over."""
 
+import hashlib
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
 from metacni.agent.add import add
 from metacni.agent.delete import delete
-from metacni.agent.recover import recover
+from metacni.agent.recover import finish, recover
+from metacni.exec.channel import ShimGone
+from metacni.exec.executor import Unavailable
 from metacni.exec.frames import Type, pack
+from metacni.exec.outcome import Output
 from metacni.exec.pending import Pending
-from tests.unit.agent.fakes import Bench
+from tests.unit.agent.fakes import DONE, Bench, failure, node_config
+from tests.unit.agent.shim_end import VARIABLES
 
 
 def recorded_del(folder: Path, container: str) -> Path:
     """What a shim leaves when no agent answers."""
     (folder / "pending").mkdir(exist_ok=True)
     file = folder / "pending" / container
-    file.write_bytes(pack(Type.CALL, 0, b"\0", b"metacni", b"containerd", b"{}", b"CNI_COMMAND=DEL"))
+    variables = {**VARIABLES, "CNI_COMMAND": "DEL", "CNI_CONTAINERID": container, "CNI_NETNS": str(folder / "netns")}
+    pairs = (f"{key}={value}".encode() for key, value in variables.items())
+    stdin = json.dumps(node_config()).encode()
+    file.write_bytes(pack(Type.CALL, 0, b"\0", b"metacni", b"containerd", stdin, *pairs))
     return file
 
 
@@ -71,18 +80,121 @@ def test_a_recorded_del_of_a_sandbox_without_a_record_is_done(bench: Bench) -> N
     assert [file.exists() for file in files] == [False, False]
 
 
-@pytest.mark.parametrize("readable", [True, False], ids=["readable", "damaged"])
-def test_a_recorded_del_of_a_sandbox_with_a_record_waits(
-    bench: Bench, caplog: pytest.LogCaptureFixture, *, readable: bool
-) -> None:
-    """Its plugins need a shim; the log says which sandbox waits."""
+def taken_over(bench: Bench) -> None:
+    """What an agent does at its start, all of it."""
+    pending = Pending(bench.folder)
+    finish(bench.node, pending, recover(bench.node, pending))
+
+
+def unfinished(bench: Bench) -> None:
+    """Leave what an agent leaves that was killed in an ADD."""
     add(bench.node, bench.request("ADD"))
-    if not readable:
-        bench.record().chmod(0o755)
+    (bench.record() / "answer").unlink()
+    bench.runner.forget()
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "damaged"])
+def test_a_recorded_del_of_a_sandbox_with_a_record_is_carried_out(bench: Bench, *, readable: bool) -> None:
+    """By the executor; what is recorded need not even be readable, for its name says whose it is."""
+    add(bench.node, bench.request("ADD"))
     file = recorded_del(bench.folder, "c1")
-    recover(bench.node, Pending(bench.folder))
-    assert file.exists()
-    assert "waits for the runtime's next call" in caplog.text
+    if not readable:
+        file.write_bytes(b"cut")
+    taken_over(bench)
+    assert bench.runner.calls[-1] == ("DEL", "bridge", "eth0")
+    assert bench.runner.executions[-1].environment["CNI_NETNS"] == bench.path
+    assert (bench.files(), file.exists()) == ([], False)
+
+
+def test_a_recorded_del_helps_where_the_journal_is_damaged(bench: Bench) -> None:
+    """What the runtime had handed over says what to delete (B18)."""
+    add(bench.node, bench.request("ADD"))
+    bench.damage("plan")
+    recorded_del(bench.folder, "c1")
+    taken_over(bench)
+    assert bench.runner.calls[-1] == ("DEL", "bridge", "eth0")
+    assert bench.files() == []
+
+
+def test_an_unfinished_add_is_undone_although_its_sandbox_stands(bench: Bench) -> None:
+    """The runtime has got an error for it and will DEL; that one finds nothing any more."""
+    unfinished(bench)
+    taken_over(bench)
+    assert bench.runner.calls == [("DEL", "bridge", "eth0")]
+    assert bench.runner.executions[0].environment["CNI_NETNS"] == bench.path
+    assert bench.files() == []
+
+
+@pytest.mark.parametrize("how", ["namespace", "boot"])
+def test_a_sandbox_that_is_gone_is_taken_down_without_its_namespace(bench: Bench, how: str) -> None:
+    """Its path leads nowhere, or to another sandbox of this boot."""
+    add(bench.node, bench.request("ADD"))
+    if how == "namespace":
+        (bench.folder / "netns").unlink()
+    else:
+        earlier = json.loads((bench.record() / "sandbox").read_bytes().partition(b"\n")[2]) | {"boot_id": "earlier"}
+        body = json.dumps(earlier).encode()
+        (bench.record() / "sandbox").write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    taken_over(bench)
+    assert bench.runner.calls[-1] == ("DEL", "bridge", "eth0")
+    assert bench.runner.executions[-1].environment["CNI_NETNS"] == ""
+    assert bench.files() == []
+
+
+def test_a_finished_record_of_a_living_sandbox_is_left_alone(bench: Bench) -> None:
+    """So is one of which it cannot be told."""
+    add(bench.node, bench.request("ADD"))
+    add(bench.node, bench.request("ADD", container="c2"))
+    bench.damage("sandbox", "c2")
+    taken_over(bench)
+    assert [verb for verb, _, _ in bench.runner.calls] == ["ADD", "ADD"]
+    assert bench.executor.started == 0
+
+
+def test_what_a_call_did_meanwhile_is_not_done_again(bench: Bench) -> None:
+    """The runtime's DEL came first, and it has even attached the sandbox again."""
+    unfinished(bench)
+    pending = Pending(bench.folder)
+    due = recover(bench.node, pending)
+    delete(bench.node, bench.request("DEL"))
+    add(bench.node, bench.request("ADD"))
+    finish(bench.node, pending, due)
+    assert "answer" in bench.files()
+    delete(bench.node, bench.request("DEL"))
+    finish(bench.node, pending, due)
+    assert [verb for verb, _, _ in bench.runner.calls] == ["DEL", "ADD", "DEL"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [failure(999, "busy"), ShimGone("died"), ValueError("ours")], ids=["plugin", "executor", "unforeseen"]
+)
+def test_what_fails_is_kept_and_told_and_holds_nothing_up(
+    bench: Bench, caplog: pytest.LogCaptureFixture, trouble: Output | Exception
+) -> None:
+    """The runtime's next call does it again; the sandbox after it has its turn."""
+    unfinished(bench)
+    add(bench.node, bench.request("ADD", container="c2"))
+    (bench.record("c2") / "answer").unlink()
+    bench.runner.script("bridge", "DEL", trouble, DONE)
+    taken_over(bench)
+    assert ("plan" in bench.files(), bench.files("c2")) == (True, [])
+    assert [one.sandbox for one in caplog.records if one.levelno >= logging.WARNING] == ["c1"]  # type: ignore[attr-defined]
+
+
+def test_without_an_executor_everything_waits_for_the_runtime(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what waits and why; nothing is lost."""
+    unfinished(bench)
+    add(bench.node, bench.request("ADD", container="c2"))
+    file = recorded_del(bench.folder, "c2")
+    bench.executor.fault = Unavailable("it is told so")
+    taken_over(bench)
+    assert ("plan" in bench.files(), "plan" in bench.files("c2"), file.exists()) == (True, True, True)
+    told = [(one.getMessage().partition(";")[0], getattr(one, "sandbox", "")) for one in caplog.records]
+    assert told == [
+        ("no executor", ""),
+        ("a DEL came while no agent lived", "c2"),
+        ("an ADD was not finished, or its sandbox has gone", "c1"),
+    ]
 
 
 def test_nothing_left_is_nothing_to_do(bench: Bench) -> None:

@@ -40,6 +40,7 @@ def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
         logLevel: debug
         limits: {add: 1, delete: 2, queue: 3}
         drainSeconds: 5
+        executor: none
         """
     )
     assert settings.load(tmp_path / "agent.yaml") == Settings(
@@ -51,6 +52,7 @@ def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
         log_level="debug",
         limits=Limits(add=1, delete=2, queue=3),
         drain_seconds=5.0,
+        executor="none",
     )
 
 

@@ -17,9 +17,12 @@ from typing import Any
 
 import pytest
 
+from metacni.agent.settings import Settings
 from metacni.cli import agent
 from metacni.cli.command import CommandError
 from metacni.cli.main import parser
+from metacni.cni.names import PluginType
+from metacni.exec.executor import Unavailable
 from metacni.exec.frames import Type, pack
 from metacni.kube.directory import DirectorySource
 from metacni.kube.silent import NoPublisher
@@ -191,3 +194,19 @@ def test_a_damaged_record_does_not_keep_it_from_starting(tmp_path: Path) -> None
     with running(tmp_path) as process:
         time.sleep(0.1)
         assert [line["msg"] for line in stopped(process)][-1] == "stopped"
+
+
+def test_the_setting_decides_whether_there_is_an_executor() -> None:
+    """`none` refuses and names itself; else there is one, where --host-pid says."""
+    with pytest.raises(Unavailable, match=r"the setting `executor` is `none`"):
+        agent.executor_of(options(), Settings(executor="none")).runner().__enter__()
+    with agent.executor_of(options("--host-pid", "0"), Settings()).runner() as runner:
+        assert runner.find([PluginType("gone")], ()) == {"gone"}
+
+
+@pytest.mark.parametrize("text", ["-1", "one", "", "1.0"])
+def test_a_host_pid_that_is_none_is_a_mistake_in_the_call(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The usage is shown, and no agent starts."""
+    with pytest.raises(SystemExit):
+        options(f"--host-pid={text}")
+    assert f"argument --host-pid: {text!r} is no process id" in capsys.readouterr().err

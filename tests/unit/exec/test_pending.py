@@ -116,3 +116,14 @@ def test_a_record_is_forgotten_once_and_again(tmp_path: Path) -> None:
     pending.done(ContainerId("c1"))
     pending.done(ContainerId("c1"))
     assert not list(pending.calls())
+
+
+def test_it_is_told_whether_a_delete_waits(tmp_path: Path) -> None:
+    """By its name, readable or not; no folder is no DEL."""
+    pending = Pending(tmp_path)
+    assert not pending.waits(ContainerId("c1"))
+    (tmp_path / "pending").mkdir()
+    (tmp_path / "pending" / "c1").write_bytes(b"cut")
+    assert (pending.waits(ContainerId("c1")), pending.waits(ContainerId("c2"))) == (True, False)
+    pending.done(ContainerId("c1"))
+    assert not pending.waits(ContainerId("c1"))

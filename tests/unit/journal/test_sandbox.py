@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metacni.journal.sandbox import SandboxIdentity, alive, boot_id
+from metacni.journal.sandbox import SandboxIdentity, alive, boot_id, gone
 
 BOOT = "0d3c3b54-5f5c-4c3c-9c39-0f6a9a4b8f10"
 
@@ -83,3 +83,33 @@ def test_anything_else_is_no_identity(text: bytes) -> None:
     """A file that passes its checksum but says something else is refused."""
     with pytest.raises((TypeError, ValueError)):
         SandboxIdentity.from_json(text)
+
+
+def own_namespace(**change: object) -> SandboxIdentity:
+    """The identity of the namespace that the test runs in."""
+    found = Path("/proc/self/ns/net").stat()
+    known = {"boot_id": BOOT, "netns_path": "/proc/self/ns/net", "device": found.st_dev, "inode": found.st_ino}
+    return SandboxIdentity(**known | change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, False, id="it-stands"),
+        pytest.param({"boot_id": "another"}, True, id="another-boot"),
+        pytest.param({"inode": 1}, True, id="another-namespace-at-the-path"),
+        pytest.param({"netns_path": "/proc/self/ns/none"}, True, id="missing-among-others"),
+        pytest.param({"netns_path": "/nonexistent/netns"}, False, id="the-folder-is-not-mounted-here"),
+        pytest.param({"netns_path": "/proc/self/status"}, False, id="a-plain-file-under-a-mount-unseen"),
+    ],
+)
+def test_only_proof_means_gone(boot_file: Path, change: dict[str, object], *, expected: bool) -> None:
+    """What an agent merely cannot see may be a living pod."""
+    assert gone(own_namespace(**change), boot_id_path=boot_file) is expected
+
+
+def test_an_empty_folder_is_no_proof(boot_file: Path, tmp_path: Path) -> None:
+    """A container's own /run/netns is there and empty."""
+    folder = tmp_path / "netns"
+    folder.mkdir()
+    assert not gone(own_namespace(netns_path=str(folder / "cni-1")), boot_id_path=boot_file)
