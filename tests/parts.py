@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 NEED_ROOT = ("kernel", "contract", "cluster")  # folders below tests/ whose tests make namespaces
-FOLDER_PARTS = {"kernel": ("network namespaces",), "cluster": ("network namespaces",)}
+FOLDER_PARTS = dict.fromkeys(("kernel", "contract", "cluster"), ("network namespaces",))
 
 
 def _pinned() -> dict[str, str]:

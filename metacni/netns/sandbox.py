@@ -71,6 +71,14 @@ def require_foreign(netns_fd: int) -> None:
         raise CniError(Code.NETNS, f"{_UNUSABLE}: it is the node's own", _HOST_NETWORK)
 
 
+def is_network_namespace(fd: int) -> bool:
+    """Whether a descriptor is one at all; the file of a namespace that was unmounted is a plain file (E15)."""
+    try:
+        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == _CLONE_NEWNET
+    except OSError:
+        return False
+
+
 def checked(sock: socket.socket, netns_fd: int) -> socket.socket:
     """The same socket, if it stands in the namespace `netns_fd` and not in the caller's; otherwise it is closed.
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A veth cable between the node and a pod: made in one step, found again by what stands on it.
+
+The near end carries whose it is, so that garbage collection needs no memory, and `ip link` tells people. Must not know
+what the near end is plugged into.
+"""
+
+import secrets
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from delegates import _undo
+from delegates._call import Attachment, Call, Conf
+from metacni.cni.errors import CniError, Code
+from metacni.cni.names import ContainerId, IfName, NetworkName
+from metacni.netns import devices, sysctl
+from metacni.netns.devices import MAX_ALIAS, Device, Veth
+from metacni.netns.failures import failing
+from metacni.netns.groups import GROUP
+from metacni.netns.netlink import Netlink
+
+_TRIES: Final = 10
+_MARK: Final = "metacni"
+_WORDS: Final = 4
+
+
+def lay(call: Call[Conf], host: Netlink, undo: ExitStack, *, master: int, mtu: int, mac: str) -> Device:
+    """Make a cable from the node to the pod's CNI_IFNAME; the near end.
+
+    Args:
+        call: whose.
+        host: a handle to the node.
+        undo: gets the way back.
+        master: what the near end is plugged into.
+        mtu: of both ends; 0 is the kernel's choice.
+        mac: of the pod's end; empty is the kernel's choice.
+
+    Raises:
+        CniError: code 7, the pod has such an interface already; code 5, the kernel refuses.
+    """
+    environment = call.environment
+    plan = Veth(
+        host_name="", pod_name=environment.ifname, netns_fd=call.netns(), group=GROUP, master=master, mtu=mtu, mac=mac
+    )
+    what = f"cannot create interface {environment.ifname!r}"
+    with failing(what):
+        name = _create(host, plan)
+    undo.callback(_undo.link, host, name)
+    with failing(f"{what}: cannot set up its end {name!r} on the node"):
+        near = devices.find(host, name)
+        if near is None:
+            raise CniError(Code.IO, f"{what}: its end {name!r} on the node is gone")
+        ignore_advertisements(call.edges.settings, name)
+        alias = remark(call.network, Attachment(container=environment.container_id, ifname=environment.ifname))
+        if alias:
+            devices.set_alias(host, near.index, alias)
+    return near
+
+
+def ignore_advertisements(settings: Path, name: str) -> None:
+    """The node learns no routes from a link of pods (E12, E26). Raises OSError; a node without IPv6 is fine."""
+    try:
+        sysctl.write_node(settings, f"ipv6/conf/{name}/accept_ra", "0")
+    except FileNotFoundError:
+        return
+
+
+def remark(network: NetworkName, owner: Attachment) -> str:
+    """What stands on the near end; empty when it is too long for the kernel."""
+    text = f"{_MARK} {network} {owner.container} {owner.ifname}"
+    return text if len(text.encode()) <= MAX_ALIAS else ""
+
+
+def remove_others(host: Netlink, network: NetworkName, valid: Collection[Attachment]) -> None:
+    """Delete the cables of a network whose attachment is not valid any more.
+
+    Raises:
+        CniError: code 5, after all have been tried.
+    """
+    with failing("cannot list the links of the node"):
+        links = devices.every(host)
+    with _undo.Failures() as failures:
+        for link in links:
+            owner = _owner(link.alias, network)
+            if link.kind == "veth" and owner is not None and owner not in valid:
+                with failures.collected(), failing(f"cannot delete link {link.name!r}"):
+                    devices.delete(host, link.index)
+
+
+def _create(host: Netlink, plan: Veth) -> str:
+    for _ in range(_TRIES):
+        name = f"veth{secrets.token_hex(4)}"
+        try:
+            devices.create_veth(host, replace(plan, host_name=name))
+        except FileExistsError as error:
+            if devices.find(host, name) is None:
+                hint = "a pod gets an interface once: DEL comes before the next ADD"
+                raise CniError(
+                    Code.CONFIG, f"cannot create interface {plan.pod_name!r}: the pod has one of that name", hint
+                ) from error
+        else:
+            return name
+    raise CniError(Code.TRY_AGAIN, f"cannot create interface {plan.pod_name!r}: no free name for its end on the node")
+
+
+def _owner(alias: str, network: NetworkName) -> Attachment | None:
+    words = alias.split(" ")
+    if len(words) != _WORDS or words[:2] != [_MARK, network]:
+        return None
+    return Attachment(container=ContainerId(words[2]), ifname=IfName(words[3]))

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The IPAM of a delegate: our own host-local in this process, any other through the runner that was handed in.
+
+A delegate must not see the difference, nor that an IPAM's verb is asked for in an environment variable.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+from delegates import _undo
+from delegates._call import Body, Call, Visible
+from delegates.ipam import host_local
+from metacni.cni import convert, jsontext, keys
+from metacni.cni.environment import COMMAND, Environment
+from metacni.cni.errors import CniError, Code
+from metacni.cni.names import PluginType, plugin_type
+from metacni.cni.result import Result
+from metacni.cni.versions import Verb
+
+Conf = TypeVar("Conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Ipam:
+    """Which IPAM a configuration names; `own` is set when it is ours."""
+
+    kind: PluginType
+    own: host_local.Conf | None = None
+
+
+def parse(body: Body, environment: Environment, version: str) -> Ipam | None:
+    """The IPAM of a configuration, None if it has none. Raises as host_local.parse does."""
+    kind = _kind(body)
+    if kind in host_local.TYPES:
+        return Ipam(kind, host_local.parse(body, environment, version))
+    return Ipam(kind) if kind else None
+
+
+def parse_loosely(body: Body) -> Ipam | None:
+    """As `parse`, for taking away."""
+    kind = _kind(body)
+    if kind in host_local.TYPES:
+        return Ipam(kind, host_local.parse_loosely(body))
+    return Ipam(kind) if kind else None
+
+
+def declines(body: Body, visible: Visible) -> str | None:
+    """Why the IPAM's part of a configuration is better left to another program."""
+    return host_local.declines(body, visible) if _kind(body) in host_local.TYPES else None
+
+
+def lease(call: Call[Conf], ipam: Ipam, undo: ExitStack) -> Result:
+    """Addresses; `undo` gets the way back. Not a generator: one that `pop_all` drops would give them back at once.
+
+    Raises:
+        CniError: the IPAM's own, or code 7 when it gave no address (E3).
+    """
+    result = host_local.add(call.with_conf(ipam.own)) if ipam.own else _add(call, ipam.kind)
+    undo.callback(_give_back, call, ipam)
+    if not result.ips:
+        raise CniError(Code.CONFIG, f"cannot use IPAM {ipam.kind!r}: it gave no address")
+    return result
+
+
+def check(call: Call[Conf], ipam: Ipam) -> None:
+    """Have the IPAM compare what it keeps. Raises CniError."""
+    if ipam.own:
+        host_local.check(call.with_conf(ipam.own))
+    else:
+        _run(call, ipam.kind, Verb.CHECK)
+
+
+def release(call: Call[Conf], ipam: Ipam) -> None:
+    """Give back what the container has. Raises CniError."""
+    if ipam.own:
+        host_local.delete(call.with_conf(ipam.own))
+    else:
+        _run(call, ipam.kind, Verb.DEL)
+
+
+def status(call: Call[Conf], ipam: Ipam) -> None:
+    """Whether an ADD can be served. Raises CniError."""
+    if ipam.own:
+        host_local.status(call.with_conf(ipam.own))
+    else:
+        _run(call, ipam.kind, Verb.STATUS)
+
+
+def gc(call: Call[Conf], ipam: Ipam) -> None:
+    """Give back what no valid attachment has. Raises CniError."""
+    if ipam.own:
+        host_local.gc(call.with_conf(ipam.own))
+    else:
+        _run(call, ipam.kind, Verb.GC)
+
+
+def _kind(body: Body) -> PluginType | None:
+    kind = keys.text(keys.mapping(body, "ipam") or {}, "type")
+    return plugin_type(kind) if kind else None
+
+
+def _add(call: Call[Conf], kind: PluginType) -> Result:
+    output = _run(call, kind, Verb.ADD)
+    return convert.parse(jsontext.loads_object(output, f"result of IPAM {kind!r}"), call.version)
+
+
+def _run(call: Call[Conf], kind: PluginType, verb: Verb) -> bytes:
+    try:
+        return call.edges.ipam.run(kind, {**call.variables, COMMAND: verb}, call.stdin)
+    except CniError as error:
+        raise error.within(f"IPAM {kind!r}") from None
+
+
+def _give_back(call: Call[Conf], ipam: Ipam) -> None:
+    try:
+        release(call, ipam)
+    except CniError as error:
+        _undo.log.warning("cannot give back addresses after a failure: %s", error)
