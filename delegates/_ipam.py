@@ -4,9 +4,10 @@
 A delegate must not see the difference, nor that an IPAM's verb is asked for in an environment variable.
 """
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from delegates import _undo
 from delegates._call import Body, Call, Visible
@@ -65,34 +66,37 @@ def lease(call: Call[Conf], ipam: Ipam, undo: ExitStack) -> Result:
 
 def check(call: Call[Conf], ipam: Ipam) -> None:
     """Have the IPAM compare what it keeps. Raises CniError."""
-    if ipam.own:
-        host_local.check(call.with_conf(ipam.own))
-    else:
-        _run(call, ipam.kind, Verb.CHECK)
+    _forward(call, ipam, Verb.CHECK)
 
 
 def release(call: Call[Conf], ipam: Ipam) -> None:
     """Give back what the container has. Raises CniError."""
-    if ipam.own:
-        host_local.delete(call.with_conf(ipam.own))
-    else:
-        _run(call, ipam.kind, Verb.DEL)
+    _forward(call, ipam, Verb.DEL)
 
 
 def status(call: Call[Conf], ipam: Ipam) -> None:
     """Whether an ADD can be served. Raises CniError."""
-    if ipam.own:
-        host_local.status(call.with_conf(ipam.own))
-    else:
-        _run(call, ipam.kind, Verb.STATUS)
+    _forward(call, ipam, Verb.STATUS)
 
 
 def gc(call: Call[Conf], ipam: Ipam) -> None:
     """Give back what no valid attachment has. Raises CniError."""
+    _forward(call, ipam, Verb.GC)
+
+
+_OWN: Final[Mapping[Verb, Callable[[Call[host_local.Conf]], None]]] = {
+    Verb.CHECK: host_local.check,
+    Verb.DEL: host_local.delete,
+    Verb.STATUS: host_local.status,
+    Verb.GC: host_local.gc,
+}
+
+
+def _forward(call: Call[Conf], ipam: Ipam, verb: Verb) -> None:
     if ipam.own:
-        host_local.gc(call.with_conf(ipam.own))
+        _OWN[verb](call.with_conf(ipam.own))
     else:
-        _run(call, ipam.kind, Verb.GC)
+        _run(call, ipam.kind, verb)
 
 
 def _kind(body: Body) -> PluginType | None:

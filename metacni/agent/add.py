@@ -74,6 +74,7 @@ def _namespace(node: Node, request: Request) -> int:
 
 def _attach(node: Node, request: Request, planned: Plan, netns: int) -> bytes:
     record = _begin(node.journal, planned, netns)
+    node.pending.done(planned.container_id)  # of a DEL before this ADD: recovery would carry it out on a living pod
     sandbox = Sandbox(plan=planned, netns=planned.netns, runner=request.runner, deadline=request.deadline)
     with attach.Undo(sandbox, record.remove, partial(without_shim, node, sandbox, record)) as undo:
         results = attach.add(sandbox, record, undo)

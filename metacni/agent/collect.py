@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterable, Iterator
 
 from metacni.agent.delete import detach
-from metacni.agent.node import Node, Request
+from metacni.agent.node import Node, Request, on_its_own
 from metacni.agent.records import last_results, recorded_plan, standing_netns
-from metacni.agent.runner import Network, Sandbox, run_on_network
+from metacni.agent.runner import Sandbox, run_on_network
 from metacni.cni import errors, versions
 from metacni.cni.config import NetworkList
 from metacni.cni.errors import CniError, Code
@@ -93,12 +93,7 @@ def _tell_plugins(
         if network.disable_gc or not versions.has(Verb.GC, network.version):
             continue
         valid = _valid(network, live) | (named if network.name == config.delegates[0].name else frozenset())
-        told = Network(
-            config=network,
-            search_path=nodeconf.search_path(config, request.environment.path),
-            runner=request.runner,
-            deadline=request.deadline,
-        )
+        told = on_its_own(network, config, request)
         for index in range(len(network.plugins)):
             try:
                 run_on_network(told, Verb.GC, index, stdin.gc_stdin(network, index, valid))

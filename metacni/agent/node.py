@@ -9,11 +9,14 @@ from typing import Protocol
 
 from metacni.agent.locks import Locks
 from metacni.agent.records import standing_netns
-from metacni.agent.runner import Runner, Sandbox
+from metacni.agent.runner import Network, Runner, Sandbox
 from metacni.agent.settings import Settings
+from metacni.cni.config import NetworkList
 from metacni.cni.environment import Environment
 from metacni.cni.names import ContainerId
 from metacni.cni.versions import Verb
+from metacni.core import nodeconf
+from metacni.core.nodeconf import NodeConfig
 from metacni.core.plan import Pod
 from metacni.core.routes import RoutePlan
 from metacni.journal.journal import Journal, Record
@@ -87,6 +90,16 @@ BUDGET = {Verb.ADD: 85.0, Verb.DEL: 45.0, Verb.CHECK: 85.0, Verb.GC: 85.0, Verb.
 def deadline(verb: Verb) -> float:
     """The moment by which a request that arrives now must be answered."""
     return time.monotonic() + BUDGET[verb]
+
+
+def on_its_own(network: NetworkList, config: NodeConfig, request: Request) -> Network:
+    """A network that STATUS or GC is about, sought where this node's plugins are."""
+    return Network(
+        config=network,
+        search_path=nodeconf.search_path(config, request.environment.path),
+        runner=request.runner,
+        deadline=request.deadline,
+    )
 
 
 def pod_ref(pod: Pod) -> PodRef:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """STATUS: could an ADD be served now? Asked often, with a lock of the runtime held, so it never waits (G16)."""
 
-from metacni.agent.node import Node, Request
-from metacni.agent.runner import Network, run_on_network
+from metacni.agent.node import Node, Request, on_its_own
+from metacni.agent.runner import run_on_network
 from metacni.cni import versions
 from metacni.cni.errors import CniError, Code
 from metacni.cni.versions import Verb
@@ -40,11 +40,6 @@ def _delegates(config: NodeConfig, request: Request) -> None:
     network = config.delegates[0]
     if not versions.has(Verb.STATUS, network.version):
         return
-    asked = Network(
-        config=network,
-        search_path=nodeconf.search_path(config, request.environment.path),
-        runner=request.runner,
-        deadline=request.deadline,
-    )
+    asked = on_its_own(network, config, request)
     for index in range(len(network.plugins)):
         run_on_network(asked, Verb.STATUS, index, stdin.status_stdin(network, index))

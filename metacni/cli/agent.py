@@ -139,7 +139,7 @@ def serve(node: Node, server: Server, pending: Pending) -> int:
     node.publisher.stop()
     node.source.stop()
     logging.shutdown()
-    os._exit(0)  # worker threads that a hung plugin holds would keep the interpreter waiting for them
+    os._exit(0 if drained else 1)  # worker threads that a hung plugin holds would keep the interpreter waiting
 
 
 def await_first_list(source: Source) -> None:

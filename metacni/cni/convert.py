@@ -52,7 +52,7 @@ def render(result: Result, version: str) -> dict[str, Json]:
         body.update((key, items) for key, items in lists.items() if items)
     else:
         body.update(_pair(result, version))
-    dns = _dns(result.dns)
+    dns = render_dns(result.dns)
     if dns or target.empty_dns:
         body["dns"] = dns
     return body
@@ -217,7 +217,8 @@ def _pair(result: Result, version: str) -> dict[str, Json]:
     return body
 
 
-def _dns(dns: Dns) -> dict[str, Json]:
+def render_dns(dns: Dns) -> dict[str, Json]:
+    """The object of a result's or a status's `dns`, with what is set only (A48)."""
     fields: dict[str, Json] = {
         "nameservers": [*dns.nameservers],
         "domain": dns.domain,

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from metacni.cni import jsontext
+from metacni.cni import convert, jsontext
 from metacni.cni.jsontext import Json
 from metacni.cni.names import NetnsPath
-from metacni.cni.result import Address, Dns, Interface, Result
+from metacni.cni.result import Address, Interface, Result
 from metacni.core import podside, routes
 from metacni.core.plan import Attachment
 
@@ -39,7 +39,8 @@ def _entries(item: Attachment, result: Result, netns: NetnsPath) -> Iterator[dic
         if interface.sandbox:
             here = [address for address in result.ips if address.interface == index]
             network = _network(item, result) if index == own else {}
-            yield _entry(item, interface, here, default=item.default and index == leading) | _dns(result.dns) | network
+            entry = _entry(item, interface, here, default=item.default and index == leading)
+            yield entry | {"dns": convert.render_dns(result.dns)} | network  # always there, as Multus has it (C65)
 
 
 def _leading(result: Result, own: int) -> int:
@@ -70,14 +71,3 @@ def _network(item: Attachment, result: Result) -> dict[str, Json]:
     ]
     found: dict[str, Json] = {"gateway": gateways} if gateways else {}
     return found if item.default_route is None else found | {"default-route": gateways}
-
-
-def _dns(dns: Dns) -> dict[str, Json]:
-    """Always there, as Multus has it (C65)."""
-    fields: dict[str, Json] = {
-        "nameservers": [*dns.nameservers],
-        "domain": dns.domain,
-        "search": [*dns.search],
-        "options": [*dns.options],
-    }
-    return {"dns": {key: value for key, value in fields.items() if value}}

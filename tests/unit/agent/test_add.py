@@ -341,3 +341,9 @@ def test_no_secret_of_the_configuration_is_told(bench: Bench, caplog: pytest.Log
     assert "nothing more can be done" in told
     assert "s3cret" not in told
     assert "s3cret" in bench.runner.executions[-2].stdin.decode()
+
+
+def test_an_add_takes_back_the_record_of_an_earlier_del(bench: Bench) -> None:
+    """One that was refused and never repeated must not take the living pod down at the agent's next start."""
+    add(bench.node, bench.request("ADD"))
+    assert bench.pending.settled == ["c1"]

@@ -28,6 +28,7 @@ def attach(bench: Bench, container: str = "c1") -> None:
         ("team", "storage"): network("ipvlan"),
     }
     add(bench.node, bench.request("ADD", container=container, networks="lan, storage"))
+    bench.pending.settled.clear()
     bench.runner.forget()
 
 
