@@ -53,7 +53,8 @@ def lay(call: Call[Conf], host: Netlink, undo: ExitStack, *, master: int, mtu: i
         near = devices.find(host, name)
         if near is None:
             raise CniError(Code.IO, f"{what}: its end {name!r} on the node is gone")
-        ignore_advertisements(call.edges.settings, name)
+        call.edges.made(near.peer)
+        ignore_advertisements(call.edges.sysctls, name)
         alias = remark(call.network, Attachment(container=environment.container_id, ifname=environment.ifname))
         if alias:
             devices.set_alias(host, near.index, alias)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every delegate is made of, and what each of its verbs gets. Must not know any delegate.
+"""What each verb of a delegate gets: one operation, everything about it checked, and the outside world.
 
-A delegate is a handful of functions over a `Call`; whether they run in the agent or as a program shows only in the
-`Edges`, the outside world that is handed in.
+Must not know any delegate.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from metacni.cni.errors import CniError, Code
 from metacni.cni.jsontext import Json
 from metacni.cni.names import ContainerId, IfName, NetworkName, PluginType
 from metacni.cni.result import Result
-from metacni.netns import sandbox, sysctl
+from metacni.netns import sysctl
 from metacni.netns.netlink import Netlink
 from metacni.netns.opener import Opened
 
@@ -42,18 +41,32 @@ class IpamRunner(Protocol):
         """Run it to its end, return what it printed. Raises CniError: it failed, or there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edges:
-    """The outside world."""
+class Edges(Protocol):
+    """The outside world, handed in: whether a delegate runs in the agent or as a program shows nowhere else."""
 
-    opener: Opener
-    host: Callable[[], AbstractContextManager[Netlink]]
-    """A handle to the node's own namespace for the calling thread."""
-    ipam: IpamRunner
-    require_pod: Callable[[int], None] = sandbox.require_foreign
-    """Refuses a descriptor that is no namespace, or the node's own, before anything is made in it."""
-    settings: Path = sysctl.NODE
-    """Where the node's /proc/sys/net is."""
+    @property
+    def opener(self) -> Opener:
+        """Who enters the pod."""
+
+    @property
+    def host(self) -> Callable[[], AbstractContextManager[Netlink]]:
+        """A handle to the node's own namespace for the calling thread."""
+
+    @property
+    def ipam(self) -> IpamRunner:
+        """Who runs an IPAM plugin that is not ours."""
+
+    @property
+    def require_pod(self) -> Callable[[int], None]:
+        """Refuses a descriptor that is no namespace, or the node's own, before anything is made in it."""
+
+    @property
+    def sysctls(self) -> Path:
+        """Where the node's /proc/sys/net is."""
+
+    @property
+    def made(self) -> Callable[[int], None]:
+        """Is told the index of each link made in the pod that may go with its group (decision 6)."""
 
 
 class Pod:
@@ -139,33 +152,6 @@ class Call(Generic[Conf]):
         if self.prev_result is None:
             raise CniError(Code.CONFIG, "cannot check the attachment: key 'prevResult' is missing")
         return self.prev_result
-
-
-def _nothing(_: object) -> None:
-    """For a verb that has nothing to do."""
-
-
-def _no_reason(_: Body, __: Visible) -> str | None:
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delegate(Generic[Conf]):
-    """A plugin of ours."""
-
-    name: str
-    about: str
-    parse: Callable[[Body, Environment, str], Conf]
-    """The configuration, checked for this version. Touches nothing. Raises CniError."""
-    parse_loosely: Callable[[Body], Conf]
-    """What DEL and GC need of it: one that was edited since must not keep anything from being taken away."""
-    add: Callable[[Call[Conf]], Result]
-    check: Callable[[Call[Conf]], None] = _nothing
-    delete: Callable[[Call[Conf]], None] = _nothing
-    status: Callable[[Call[Conf]], None] = _nothing
-    gc: Callable[[Call[Conf]], None] = _nothing
-    declines: Callable[[Body, Visible], str | None] = _no_reason
-    """Why this configuration is better left to a foreign plugin; None when it is carried out to the letter."""
 
 
 EVERYTHING: Final[Visible] = lambda _: True  # noqa: E731 - a value, for a program that runs on the host

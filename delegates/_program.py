@@ -11,17 +11,19 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, TextIO, TypeVar
 
-from delegates import _skeleton
-from delegates._call import Delegate, Edges
+from delegates._call import IpamRunner
+from delegates._call import Opener as AnyOpener
+from delegates._skeleton import Delegate, asked_version
 from metacni.cni import environment
 from metacni.cni.environment import COMMAND, Environment
 from metacni.cni.errors import CniError, Code, from_output
 from metacni.cni.names import PluginType
 from metacni.cni.versions import NEWEST, VERSIONS, Verb
-from metacni.netns import sandbox
+from metacni.netns import sandbox, sysctl
 from metacni.netns.netlink import Netlink, own_socket
 from metacni.netns.opener import Opened, Opener
 
@@ -30,6 +32,26 @@ Conf = TypeVar("Conf")
 MAX_STDIN: Final = 4 << 20
 IPAM_PATIENCE: Final = 60.0
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
+
+
+def _open_host() -> AbstractContextManager[Netlink]:
+    return Netlink(own_socket())
+
+
+def _nobody(_: int) -> None:
+    """Nobody deletes a program's links by their group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """The outside world of a program: a process that runs on the node."""
+
+    opener: AnyOpener
+    ipam: IpamRunner
+    host: Callable[[], AbstractContextManager[Netlink]] = _open_host
+    require_pod: Callable[[int], None] = sandbox.require_foreign
+    sysctls: Path = sysctl.NODE
+    made: Callable[[int], None] = _nobody
 
 
 def main(delegate: Delegate[Conf]) -> NoReturn:
@@ -60,16 +82,16 @@ def run(
 
 def _serve(delegate: Delegate[Conf], parsed: Environment, variables: Mapping[str, str], stdin: bytes) -> bytes:
     opener = _Opener()
-    edges = Edges(opener=opener, host=_host, ipam=IpamPrograms(parsed.path))
+    edges = Edges(opener=opener, ipam=IpamPrograms(parsed.path))
     pod = None
     try:
         try:
             pod = open_netns(parsed.netns, gone_is_fine=parsed.verb is Verb.DEL)
         except CniError:
             if parsed.verb is not Verb.DEL:  # a bad configuration is told first (A7)
-                _skeleton.serve(delegate, variables, stdin, pod=None, edges=edges)
+                delegate.serve(variables, stdin, pod=None, edges=edges)
             raise
-        return _skeleton.serve(delegate, variables, stdin, pod=pod, edges=edges)
+        return delegate.serve(variables, stdin, pod=pod, edges=edges)
     finally:
         opener.stop()
         if pod is not None:
@@ -143,13 +165,6 @@ class _Opener:
             self._opener.stop()
 
 
-def _open_host() -> AbstractContextManager[Netlink]:
-    return Netlink(own_socket())
-
-
-_host: Final[Callable[[], AbstractContextManager[Netlink]]] = _open_host
-
-
 def _read(stdin: BinaryIO) -> bytes:
     try:
         text = stdin.read(MAX_STDIN + 1)
@@ -161,6 +176,6 @@ def _read(stdin: BinaryIO) -> bytes:
 
 
 def _fail(error: CniError, stdin: bytes, stdout: BinaryIO) -> int:
-    stdout.write(error.to_json(_skeleton.asked_version(stdin) or NEWEST))
+    stdout.write(error.to_json(asked_version(stdin) or NEWEST))
     stdout.flush()
     return 1

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One operation of any delegate, from variables and bytes to bytes: the order of checks is the Go plugins' (A7).
+"""What a delegate is, and one operation of any, from variables and bytes to bytes; checks in the order of Go (A7).
 
-The same for a delegate that runs in the agent and for one that is a program. Must not read the process's own
-environment, stdin or any file, and must not know any delegate.
+A delegate is a handful of functions over a `Call`. The same for one that runs in the agent and for one that is a
+program. Must not read the process's own environment, stdin or any file, and must not know any delegate.
 """
 
-from collections.abc import Mapping
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
-from delegates._call import EVERYTHING, Attachment, Body, Call, Delegate, Edges
+from delegates._call import EVERYTHING, Attachment, Body, Call, Edges, Visible
 from metacni.cni import convert, environment, jsontext, keys, versions
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
@@ -26,35 +27,58 @@ _KNOWN: Final = frozenset({"name", "cniversion", "type", "prevresult", "runtimec
 _RUNTIMES: Final = "cni.dev/"  # keys that begin so are the runtime's
 
 
-def serve(
-    delegate: Delegate[Conf], variables: Mapping[str, str], stdin: bytes, *, pod: int | None, edges: Edges
-) -> bytes:
-    """Carry out one operation; return what goes to stdout, which is nothing for most (A23).
+def _nothing(_: object) -> None:
+    """For a verb that has nothing to do."""
 
-    Args:
-        delegate: whose.
-        variables: the CNI_* variables.
-        stdin: the configuration.
-        pod: the pod's namespace, open; None when there is none, which ADD and CHECK refuse and DEL takes for done.
-        edges: the outside world.
 
-    Raises:
-        CniError: whatever went wrong; nothing else. Code 8: the descriptor is no pod's namespace.
-    """
-    parsed = environment.parse(variables)
-    if parsed.verb is Verb.VERSION:
-        return versions.reply(asked_version(stdin))
-    body = jsontext.loads_object(stdin, "configuration")
-    call = _call(delegate, parsed, body, stdin, variables=variables, pod=pod, edges=edges)
-    if pod is not None:
-        edges.require_pod(pod)
-    try:
-        result = _run(delegate, call)
-    except OSError as error:
-        raise CniError(Code.IO, f"cannot serve {parsed.verb}: {cause(error)}") from error
-    if result is None:
-        return b""
-    return jsontext.dumps(convert.render(result, call.version))
+def _no_reason(_: Body, __: Visible) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegate(Generic[Conf]):
+    """A plugin of ours."""
+
+    name: str
+    about: str
+    parse: Callable[[Body, Environment, str], Conf]
+    """The configuration, checked for this version. Touches nothing. Raises CniError."""
+    parse_loosely: Callable[[Body], Conf]
+    """What DEL and GC need of it: one that was edited since must not keep anything from being taken away."""
+    add: Callable[[Call[Conf]], Result]
+    check: Callable[[Call[Conf]], None] = _nothing
+    delete: Callable[[Call[Conf]], None] = _nothing
+    status: Callable[[Call[Conf]], None] = _nothing
+    gc: Callable[[Call[Conf]], None] = _nothing
+    declines: Callable[[Body, Visible], str | None] = _no_reason
+    """Why this configuration is better left to a foreign plugin; None when it is carried out to the letter."""
+
+    def serve(self, variables: Mapping[str, str], stdin: bytes, *, pod: int | None, edges: Edges) -> bytes:
+        """Carry out one operation; return what goes to stdout, which is nothing for most (A23).
+
+        Args:
+            variables: the CNI_* variables.
+            stdin: the configuration.
+            pod: the pod's namespace, open; None when there is none, which ADD and CHECK refuse and DEL takes for done.
+            edges: the outside world.
+
+        Raises:
+            CniError: whatever went wrong; nothing else. Code 8: the descriptor is no pod's namespace.
+        """
+        parsed = environment.parse(variables)
+        if parsed.verb is Verb.VERSION:
+            return versions.reply(asked_version(stdin))
+        body = jsontext.loads_object(stdin, "configuration")
+        call = _call(self, parsed, body, stdin, variables=variables, pod=pod, edges=edges)
+        if pod is not None:
+            edges.require_pod(pod)
+        try:
+            result = _run(self, call)
+        except OSError as error:
+            raise CniError(Code.IO, f"cannot serve {parsed.verb}: {cause(error)}") from error
+        if result is None:
+            return b""
+        return jsontext.dumps(convert.render(result, call.version))
 
 
 def asked_version(stdin: bytes) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from delegates import _arguments, _cable, _gateway, _interface, _ipam, _program, _skeleton, _text, _undo
-from delegates._call import Body, Call, Delegate, Pod, Visible
+from delegates._call import Body, Call, Pod, Visible
 from delegates._ipam import Ipam
+from delegates._skeleton import Delegate
 from metacni.cni import keys
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
@@ -145,7 +146,7 @@ def add(call: Call[Conf]) -> Result:
         near, mac = _set_up_pod(call, host, near, result)
         if conf.gateway:
             _gateway.ensure(
-                host, bridge, result.ips, settings=call.edges.settings,
+                host, bridge, result.ips, settings=call.edges.sysctls,
                 force=conf.force_address, detect_duplicates=conf.detect_duplicates,
             )  # fmt: skip
         interfaces = _read_back(host, bridge, near)
@@ -245,7 +246,7 @@ def _ensure_bridge(call: Call[Conf], host: Netlink) -> Device:
             raise CniError(Code.CONFIG, f"cannot use bridge {conf.bridge!r}: {what}")
         if conf.promiscuous and not bridge.promiscuous:
             devices.set_promiscuous(host, bridge.index)
-        _cable.ignore_advertisements(call.edges.settings, conf.bridge)
+        _cable.ignore_advertisements(call.edges.sysctls, conf.bridge)
         if not bridge.up:
             devices.bring_up(host, bridge.index)
     return bridge

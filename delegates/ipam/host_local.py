@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from delegates import _arguments, _program, _text
-from delegates._call import Body, Call, Delegate, Visible
+from delegates._call import Body, Call, Visible
+from delegates._skeleton import Delegate
 from delegates._text import Ip
 from delegates.ipam import allocator, ranges, resolv, store
 from delegates.ipam.allocator import Holder

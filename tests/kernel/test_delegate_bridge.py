@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from delegates import _skeleton
-from delegates._call import Edges
+from delegates._program import Edges
 from delegates.bridge import DELEGATE
 from metacni.cni.errors import CniError, Code
 from metacni.cni.names import PluginType
@@ -59,7 +58,7 @@ class Node:
         def host() -> AbstractContextManager[Netlink]:
             return Netlink(self.opener.socket(self.fd))
 
-        return Edges(opener=self.opener, host=host, ipam=self.ipam, settings=self.folder / "sys")
+        return Edges(opener=self.opener, host=host, ipam=self.ipam, sysctls=self.folder / "sys")
 
     def config(self, **more: Any) -> dict[str, Any]:
         """A network with a gateway and two range sets."""
@@ -81,7 +80,7 @@ class Node:
         variables = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": path, "CNI_IFNAME": "eth0"}
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else None
         try:
-            output = _skeleton.serve(DELEGATE, variables, json.dumps(config).encode(), pod=fd, edges=self.edges())
+            output = DELEGATE.serve(variables, json.dumps(config).encode(), pod=fd, edges=self.edges())
         finally:
             if fd is not None:
                 os.close(fd)
@@ -265,7 +264,7 @@ def test_a_descriptor_that_is_no_pods_is_refused(node: Node, fd: str) -> None:
     opened = os.open(fd, os.O_RDONLY)
     variables = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": fd, "CNI_IFNAME": "eth0"}
     with pytest.raises(CniError) as caught:
-        _skeleton.serve(DELEGATE, variables, json.dumps(node.config()).encode(), pod=opened, edges=node.edges())
+        DELEGATE.serve(variables, json.dumps(node.config()).encode(), pod=opened, edges=node.edges())
     os.close(opened)
     assert caught.value.code == Code.NETNS
     assert (node.links(), node.leases()) == ([], [])

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from delegates import _skeleton
-from delegates._call import Delegate, Edges
+from delegates._program import Edges
+from delegates._skeleton import Delegate
 from metacni.cni.errors import CniError
 from metacni.cni.names import PluginType
 from metacni.netns.netlink import Netlink
@@ -56,7 +56,7 @@ def refuse() -> NoReturn:
 
 def edges(ipam: Ipam | None = None) -> Edges:
     """An outside world of which only the disk and this IPAM are there."""
-    return Edges(opener=Closed(), host=no_host, ipam=ipam or Ipam(), require_pod=any_pod, settings=Path("/nonexistent"))
+    return Edges(opener=Closed(), host=no_host, ipam=ipam or Ipam(), require_pod=any_pod, sysctls=Path("/nonexistent"))
 
 
 def variables(verb: str, **more: str) -> dict[str, str]:
@@ -76,6 +76,6 @@ def serve(
     """One operation, where a pod's descriptor is needed an impossible one; what it prints."""
     pod = -1 if verb in ("ADD", "CHECK") else None
     text = json.dumps(config).encode()
-    output = _skeleton.serve(delegate, variables(verb, **more), text, pod=pod, edges=edges(ipam))
+    output = delegate.serve(variables(verb, **more), text, pod=pod, edges=edges(ipam))
     body: dict[str, Any] = json.loads(output) if output else {}
     return body

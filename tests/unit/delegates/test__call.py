@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from delegates import _skeleton
-from delegates._call import Call, Delegate
+from delegates._call import Call
+from delegates._skeleton import Delegate
 from metacni.cni.errors import CniError
 from metacni.cni.result import Result
 from tests.unit.delegates.calls import edges, variables
@@ -24,7 +24,7 @@ def a_call() -> Call[str]:
         delete=kept.append,
     )
     config = {"cniVersion": "1.1.0", "name": "net"}
-    _skeleton.serve(delegate, variables("DEL"), json.dumps(config).encode(), pod=None, edges=edges())
+    delegate.serve(variables("DEL"), json.dumps(config).encode(), pod=None, edges=edges())
     return kept[0]
 
 

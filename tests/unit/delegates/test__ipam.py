@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from delegates import _ipam, _skeleton
-from delegates._call import Call, Delegate
+from delegates import _ipam
+from delegates._call import Call
 from delegates._ipam import Ipam
+from delegates._skeleton import Delegate
 from metacni.cni.errors import CniError, Code
 from metacni.cni.result import Result
 from tests.unit.delegates.calls import Ipam as Foreign
@@ -129,5 +130,5 @@ def test_no_ipam_is_none() -> None:
         add=lambda _: Result(), delete=kept.append,
     )  # fmt: skip
     for body in ({"name": "net"}, {"name": "net", "ipam": {}}, {"name": "net", "ipam": {"type": ""}}):
-        _skeleton.serve(delegate, variables("DEL"), json.dumps(body).encode(), pod=None, edges=edges())
+        delegate.serve(variables("DEL"), json.dumps(body).encode(), pod=None, edges=edges())
     assert [call.conf for call in kept] == [None, None, None]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from delegates import _skeleton
-from delegates._call import Body, Call, Delegate, Visible
+from delegates._call import Body, Call, Visible
+from delegates._skeleton import Delegate
 from metacni.cni import keys
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
@@ -103,7 +104,7 @@ def test_the_order_of_checks_is_gos(changes: Mapping[str, str], stdin: bytes, co
     """Callers tell by the code what is wrong first."""
     toy = Toy()
     with pytest.raises(CniError) as caught:
-        _skeleton.serve(toy.delegate, variables("ADD", **changes), stdin, pod=-1, edges=edges())
+        toy.delegate.serve(variables("ADD", **changes), stdin, pod=-1, edges=edges())
     assert (caught.value.code, toy.calls) == (code, [])
 
 
@@ -112,7 +113,7 @@ def test_no_namespace_is_refused_where_one_is_needed(verb: str) -> None:
     """Code 8, before anything is done."""
     toy = Toy()
     with pytest.raises(CniError, match="'/run/netns/p'") as caught:
-        _skeleton.serve(toy.delegate, variables(verb), json.dumps(CONFIG).encode(), pod=None, edges=edges())
+        toy.delegate.serve(variables(verb), json.dumps(CONFIG).encode(), pod=None, edges=edges())
     assert (caught.value.code, toy.calls) == (8, [])
 
 
@@ -123,7 +124,7 @@ def test_a_descriptor_that_is_no_pods_is_refused(verb: str, path: str) -> None:
     toy, fd = Toy(), os.open(path, os.O_RDONLY)
     outside = replace(edges(), require_pod=sandbox.require_foreign)
     with pytest.raises(CniError) as caught:
-        _skeleton.serve(toy.delegate, variables(verb), json.dumps(CONFIG).encode(), pod=fd, edges=outside)
+        toy.delegate.serve(variables(verb), json.dumps(CONFIG).encode(), pod=fd, edges=outside)
     os.close(fd)
     assert (caught.value.code, toy.calls) == (8, [])
 
@@ -183,7 +184,7 @@ def test_version_answers_anybody() -> None:
     """The asked version back when there is one to read, else the newest."""
     toy = Toy()
     for stdin, version in ((b'{"cniVersion":"0.4.0"}', "0.4.0"), (b"", "1.1.0"), (b"nonsense", "1.1.0")):
-        output = _skeleton.serve(toy.delegate, {"CNI_COMMAND": "VERSION"}, stdin, pod=None, edges=edges())
+        output = toy.delegate.serve({"CNI_COMMAND": "VERSION"}, stdin, pod=None, edges=edges())
         assert json.loads(output) == {"cniVersion": version, "supportedVersions": VERSIONS}
 
 
