@@ -65,6 +65,10 @@ class Edges(Protocol):
         """Where the node's /proc/sys/net is."""
 
     @property
+    def visible(self) -> Visible:
+        """Which of the node's paths are the same here; another one is refused, never taken for absent (decision 5)."""
+
+    @property
     def made(self) -> Callable[[int], None]:
         """Is told the index of each link made in the pod that may go with its group (decision 6)."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, TextIO, TypeVar
 
-from delegates._call import IpamRunner
+from delegates._call import EVERYTHING, IpamRunner, Visible
 from delegates._call import Opener as AnyOpener
 from delegates._skeleton import Delegate, asked_version
 from metacni.cni import environment
@@ -51,6 +51,7 @@ class Edges:
     host: Callable[[], AbstractContextManager[Netlink]] = _open_host
     require_pod: Callable[[int], None] = sandbox.require_foreign
     sysctls: Path = sysctl.NODE
+    visible: Visible = EVERYTHING
     made: Callable[[int], None] = _nobody
 
 

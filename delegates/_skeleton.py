@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from delegates._call import EVERYTHING, Attachment, Body, Call, Edges, Visible
+from delegates._call import Attachment, Body, Call, Edges, Visible
 from metacni.cni import convert, environment, jsontext, keys, versions
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
@@ -112,7 +112,7 @@ def _call(
     version = versions.known(keys.text(body, "cniVersion"))
     if not versions.has(parsed.verb, version):
         raise CniError(Code.VERSION, f"cannot serve {parsed.verb}: CNI version {version!r} does not have it")
-    conf = _parse(delegate, parsed, body, version)
+    conf = _parse(delegate, parsed, body, version, visible=edges.visible)
     return Call(
         environment=parsed,
         network=network,
@@ -128,11 +128,11 @@ def _call(
     )
 
 
-def _parse(delegate: Delegate[Conf], parsed: Environment, body: Body, version: str) -> Conf:
+def _parse(delegate: Delegate[Conf], parsed: Environment, body: Body, version: str, *, visible: Visible) -> Conf:
     if parsed.verb in _CLEANING:
         return delegate.parse_loosely(body)
     conf = delegate.parse(body, parsed, version)
-    reason = delegate.declines(body, EVERYTHING)
+    reason = delegate.declines(body, visible)
     if reason:  # a key that is not carried out is refused, never ignored
         raise CniError(Code.UNSUPPORTED_FIELD, f"cannot serve {parsed.verb}: {reason}")
     return conf
