@@ -9,6 +9,7 @@ from metacni.agent.node import Node, Request, pod_ref, without_shim
 from metacni.agent.runner import Sandbox
 from metacni.cni import convert, jsontext, keys
 from metacni.cni.errors import CniError, Code
+from metacni.cni.jsontext import Json
 from metacni.cni.result import Result
 from metacni.core import merge, nodeconf, plan, routes, status
 from metacni.core.plan import Plan, Pod
@@ -16,7 +17,7 @@ from metacni.journal.journal import Journal, Record
 from metacni.journal.sandbox import SandboxIdentity, boot_id
 from metacni.netns import sandbox as namespaces
 
-_LEASED_ON_THE_NODE = frozenset({"host-local", "static", ""})
+_LEASED_ON_THE_NODE = frozenset({"host-local", "static", "metacni-host-local", "metacni-static", "metacni-ipam", ""})
 
 
 def add(node: Node, request: Request) -> bytes:
@@ -32,7 +33,8 @@ def add(node: Node, request: Request) -> bytes:
             planned, warnings = resolve.plan_for(
                 node.source, node.settings, request.environment, config, request.parent
             )
-            require_plugins(planned, request)
+            planned = node.residents.owned(planned)
+            require_plugins(node, planned, request)
             answer = _attach(node, request, planned, netns)
         except CniError as fault:
             _report_failure(node, request, fault)
@@ -42,13 +44,14 @@ def add(node: Node, request: Request) -> bytes:
     return answer
 
 
-def require_plugins(planned: Plan, request: Request) -> None:
+def require_plugins(node: Node, planned: Plan, request: Request) -> None:
     """See that every plugin of the plan exists before the first one runs (B1, B22).
 
     Raises:
         CniError: code 7, naming those that are missing and where they were sought.
     """
-    missing = request.runner.find(plan.types(planned), planned.search_path)
+    wanted = node.residents.programs(planned)
+    missing = request.runner.find(wanted, planned.search_path) if wanted else frozenset()
     if missing:
         names = ", ".join(repr(name) for name in sorted(missing))
         users = ", ".join(
@@ -75,12 +78,19 @@ def _namespace(node: Node, request: Request) -> int:
 def _attach(node: Node, request: Request, planned: Plan, netns: int) -> bytes:
     record = _begin(node.journal, planned, netns)
     node.pending.done(planned.container_id)  # of a DEL before this ADD: recovery would carry it out on a living pod
-    sandbox = Sandbox(plan=planned, netns=planned.netns, runner=request.runner, deadline=request.deadline)
+    sandbox = Sandbox(
+        plan=planned,
+        netns=planned.netns,
+        pod=netns,
+        runner=request.runner,
+        resident=node.residents,
+        deadline=request.deadline,
+    )
     with attach.Undo(sandbox, record.remove, partial(without_shim, node, sandbox, record)) as undo:
-        results = attach.add(sandbox, record, undo)
-        results = _default_routes(node, planned, results, netns)
+        attached = attach.add(sandbox, record, undo)
+        results = _default_routes(node, planned, tuple(one.result for one in attached), netns)
         answer = jsontext.dumps(convert.render(_merged(planned, results), planned.version))
-        record.finish(_final(planned, results, answer))
+        record.finish(_final(planned, results, answer, [one.links for one in attached]))
         text = status.network_status(planned.attachments, results, planned.netns)
         if planned.pod is not None:
             record.publish(text.encode())  # before it is sent, so that a restart sends it again
@@ -127,12 +137,13 @@ def _merged(planned: Plan, results: Sequence[Result]) -> Result:
     )
 
 
-def _final(planned: Plan, results: Sequence[Result], answer: bytes) -> bytes:
-    """What CHECK and DEL need later: each attachment's final result in its own version (A54), and the answer."""
+def _final(planned: Plan, results: Sequence[Result], answer: bytes, links: Sequence[Sequence[int]]) -> bytes:
+    """What CHECK and DEL need later: each attachment's final result in its own version (A54), its links, the answer."""
     rendered = [
         convert.render(result, one.config.version) for one, result in zip(planned.attachments, results, strict=True)
     ]
-    return jsontext.dumps({"results": list(rendered), "answer": jsontext.loads(answer)})
+    made = [list[Json](indexes) for indexes in links]
+    return jsontext.dumps({"results": list(rendered), "links": list(made), "answer": jsontext.loads(answer)})
 
 
 def _publish(node: Node, planned: Plan, record: Record, results: Sequence[Result], text: str) -> None:

@@ -9,6 +9,8 @@ first failure, since later plugins may depend on earlier cleanup; across attachm
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol, Self
 
 from metacni.agent import runner
@@ -106,33 +108,43 @@ class Undo:
         return True
 
 
-def add(sandbox: Sandbox, steps: Steps, undo: Undo) -> tuple[Result, ...]:
-    """Run every plugin of every attachment; the final result of each attachment, in order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """One attachment as it was made: its final result, and the links in the pod that may go with their group."""
+
+    result: Result
+    links: tuple[int, ...]
+
+
+def add(sandbox: Sandbox, steps: Steps, undo: Undo) -> tuple[Attached, ...]:
+    """Run every plugin of every attachment; what became of each, in order.
 
     Raises:
         CniError: the first failure; `undo` knows what was begun.
     """
-    results: list[Result] = []
+    attached: list[Attached] = []
     for number, attachment in enumerate(sandbox.plan.attachments):
         undo.begin(attachment)
-        results.append(_add_one(sandbox, steps, number, attachment, undo))
-    return tuple(results)
+        attached.append(_add_one(sandbox, steps, number, attachment, undo))
+    return tuple(attached)
 
 
-def _add_one(sandbox: Sandbox, steps: Steps, number: int, attachment: Attachment, undo: Undo) -> Result:
+def _add_one(sandbox: Sandbox, steps: Steps, number: int, attachment: Attachment, undo: Undo) -> Attached:
     """One attachment: each plugin gets what the one before it printed (B5), the very first our own (B6)."""
     prev: Json = sandbox.plan.prev_result if attachment.default else None
     result = Result()
+    links: list[int] = []
     for index in range(len(attachment.config.plugins)):
+        stdin = request.stdin(attachment, index, prev)
         try:
-            printed = runner.run(sandbox, Verb.ADD, attachment, index, request.stdin(attachment, index, prev))
+            printed = runner.run(sandbox, Verb.ADD, attachment, index, stdin, made=links.append)
         except Refused:
             if index == 0:
                 undo.refuse(attachment)
             raise
         steps.step(number, index, printed)
         prev, result = _understood(printed, attachment, index)
-    return result
+    return Attached(result=result, links=tuple(links))
 
 
 def _understood(printed: bytes, attachment: Attachment, index: int) -> tuple[Json, Result]:
@@ -145,15 +157,45 @@ def _understood(printed: bytes, attachment: Attachment, index: int) -> tuple[Jso
         raise fault.within(f"{runner.where(attachment, Verb.ADD)}: plugin {plugin!r}") from fault
 
 
-def delete(sandbox: Sandbox, prev_results: Mapping[int, Json]) -> list[CniError]:
-    """DEL every attachment, last first; the failures, each one line. `prev_results` are by attachment number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the journal still knows of a sandbox's attachments, by their number."""
+
+    results: Mapping[int, Json] = field(default_factory=dict)
+    links: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+
+def delete(sandbox: Sandbox, known: Known) -> list[CniError]:
+    """DEL every attachment, last first; the failures, each one line.
+
+    Programs keep their place in the order; the links of the delegates between two of them go together (decision 6).
+    """
     failures: list[CniError] = []
-    for number, attachment in reversed(list(enumerate(sandbox.plan.attachments))):
-        try:
-            delete_one(sandbox, attachment, prev_results.get(number))
-        except CniError as fault:
-            failures.append(fault)
+    backward = reversed(list(enumerate(sandbox.plan.attachments)))
+    for resident, group in groupby(backward, lambda item: _wholly_resident(item[1])):
+        members = list(group)
+        if resident:
+            _delete_links(sandbox, [index for number, _ in members for index in known.links.get(number, ())])
+        for number, attachment in members:
+            try:
+                delete_one(sandbox, attachment, known.results.get(number))
+            except CniError as fault:
+                failures.append(fault)
     return failures
+
+
+def _wholly_resident(attachment: Attachment) -> bool:
+    return all(attachment.owner(index).resident for index in range(len(attachment.config.plugins)))
+
+
+def _delete_links(sandbox: Sandbox, links: Sequence[int]) -> None:
+    """Save the kernel's waiting for each; what fails here is tried again, and told, by each delegate's DEL."""
+    if sandbox.pod is None or len(links) <= 1:
+        return
+    try:
+        sandbox.resident.delete_links(sandbox.pod, links)
+    except CniError as fault:
+        log.info("the pod's links are deleted one by one", extra={"cause": str(fault)})
 
 
 def delete_one(sandbox: Sandbox, attachment: Attachment, prev_result: Json) -> None:

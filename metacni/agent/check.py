@@ -36,5 +36,12 @@ def _check(node: Node, request: Request, record: Record) -> None:
         raise CniError(
             Code.ENVIRONMENT, f"cannot check sandbox {planned.container_id!r}: CNI_NETNS is not its namespace"
         )
-    sandbox = Sandbox(plan=planned, netns=planned.netns, runner=request.runner, deadline=request.deadline)
+    sandbox = Sandbox(
+        plan=planned,
+        netns=planned.netns,
+        pod=request.netns,
+        runner=request.runner,
+        resident=node.residents,
+        deadline=request.deadline,
+    )
     attach.check(sandbox, final_results(answer), node.settings.check_tolerates)

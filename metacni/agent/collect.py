@@ -9,11 +9,12 @@ shares its CNI name (B46, B47), since those share their lease folder.
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from metacni.agent.delete import detach
-from metacni.agent.node import Node, Request, on_its_own
-from metacni.agent.records import last_results, recorded_plan, standing_netns
-from metacni.agent.runner import Sandbox, run_on_network
+from metacni.agent.node import Node, Request, deadline, on_its_own, recorded_sandbox
+from metacni.agent.records import known, recorded_plan
+from metacni.agent.runner import run_on_network
 from metacni.cni import errors, versions
 from metacni.cni.config import NetworkList
 from metacni.cni.errors import CniError, Code
@@ -21,7 +22,9 @@ from metacni.cni.versions import Verb
 from metacni.core import nodeconf
 from metacni.core import request as stdin
 from metacni.core.nodeconf import NodeConfig
+from metacni.core.owner import Owner
 from metacni.core.plan import Plan
+from metacni.exec.channel import ShimGone
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Record
 
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 10.0
 """GC waits no longer for the operations that run: new ones queue behind it meanwhile (G18)."""
+
+_Told = tuple[NetworkList, tuple[Owner, ...]]
 
 _UNREADABLE = "no plugin is told what is valid, for what this sandbox holds would be freed; DEL it, then collect again"
 
@@ -40,14 +45,23 @@ def collect(node: Node, request: Request) -> bytes:
         CniError: everything that failed, as one; the rest was done all the same (A31).
     """
     config = nodeconf.parse(request.stdin)
-    valid = nodeconf.valid_attachments(config.raw)
     with node.locks.everything(min(request.deadline, time.monotonic() + WAIT_SECONDS)):
-        live, failures = _detach_stale(node, request, config, valid)
-        if live is not None:
-            failures += _tell_plugins(request, config, live, valid)
+        try:
+            _collect(node, request, config)
+        except ShimGone:  # as for DEL: what is stale must go, whether or not anybody waits for the answer
+            with node.executor.runner() as spare:
+                _collect(node, replace(request, runner=spare, deadline=deadline(Verb.GC)), config)
+            log.info("a GC was finished whose shim was killed")
+    return b""
+
+
+def _collect(node: Node, request: Request, config: NodeConfig) -> None:
+    valid = nodeconf.valid_attachments(config.raw)
+    live, failures = _detach_stale(node, request, config, valid)
+    if live is not None:
+        failures += _tell_plugins(node, request, config, live, valid)
     if failures:
         raise errors.combined(failures)
-    return b""
 
 
 def _detach_stale(
@@ -75,9 +89,9 @@ def _detach_stale(
 
 
 def _detach(node: Node, request: Request, record: Record, planned: Plan) -> list[CniError]:
-    sandbox = Sandbox(plan=planned, netns=standing_netns(record), runner=request.runner, deadline=request.deadline)
     try:
-        detach(node, sandbox, last_results(record, planned))
+        with recorded_sandbox(node, record, planned, request.runner, until=request.deadline) as sandbox:
+            detach(node, sandbox, known(record, planned))
     except CniError as fault:
         return [fault.within(f"sandbox {planned.container_id!r}")]
     except (CorruptRecord, OSError) as cause:
@@ -86,14 +100,14 @@ def _detach(node: Node, request: Request, record: Record, planned: Plan) -> list
 
 
 def _tell_plugins(
-    request: Request, config: NodeConfig, live: list[Plan], named: frozenset[tuple[str, str]]
+    node: Node, request: Request, config: NodeConfig, live: list[Plan], named: frozenset[tuple[str, str]]
 ) -> list[CniError]:
     failures: list[CniError] = []
-    for network in _networks(_told(config, live, named)):
+    for network, owners in _networks(_told(node, config, live, named)):
         if network.disable_gc or not versions.has(Verb.GC, network.version):
             continue
         valid = _valid(network, live) | (named if network.name == config.delegates[0].name else frozenset())
-        told = on_its_own(network, config, request)
+        told = on_its_own(node, network, owners, config, request)
         for index in range(len(network.plugins)):
             try:
                 run_on_network(told, Verb.GC, index, stdin.gc_stdin(network, index, valid))
@@ -102,27 +116,28 @@ def _tell_plugins(
     return failures
 
 
-def _told(config: NodeConfig, live: list[Plan], named: frozenset[tuple[str, str]]) -> Iterator[NetworkList]:
-    """Whose plugins are told.
+def _told(node: Node, config: NodeConfig, live: list[Plan], named: frozenset[tuple[str, str]]) -> Iterator[_Told]:
+    """Whose plugins are told, and who carries them out: of what is attached whoever did so, else whoever would.
 
     A sandbox that the runtime names and no record knows was attached before us. What it has beside the default network
     is not known, so only that network's plugins can be told what is valid.
     """
-    yield config.delegates[0]
+    default = config.delegates[0]
+    yield default, node.residents.owners(default)
     strangers = {container for container, _ in named} - {planned.container_id for planned in live}
     if strangers:
         log.warning(
             "only the default network is collected: sandboxes without a record", extra={"count": len(strangers)}
         )
         return
-    yield from config.delegates[1:]
+    yield from ((further, node.residents.owners(further)) for further in config.delegates[1:])
     for planned in live:
-        yield from (one.config for one in planned.attachments)
+        yield from ((one.config, one.owners) for one in planned.attachments)
 
 
-def _networks(all_of_them: Iterable[NetworkList]) -> list[NetworkList]:
-    """Each distinct configuration once, in the order seen."""
-    found: list[NetworkList] = []
+def _networks(all_of_them: Iterable[_Told]) -> list[_Told]:
+    """Each distinct configuration once for each that owns some of it, in the order seen."""
+    found: list[_Told] = []
     for network in all_of_them:
         if network not in found:
             found.append(network)

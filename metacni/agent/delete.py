@@ -6,16 +6,15 @@ It succeeds for what is already gone and reports what really failed; the record 
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 
 from metacni.agent import attach, resolve
+from metacni.agent.attach import Known
 from metacni.agent.node import Node, Request, deadline
-from metacni.agent.records import is_its_namespace, last_results, recorded_plan
+from metacni.agent.records import is_its_namespace, known, recorded_plan
 from metacni.agent.runner import Sandbox
 from metacni.cni import errors
 from metacni.cni.errors import CniError
-from metacni.cni.jsontext import Json
 from metacni.cni.names import ContainerId, NetnsPath
 from metacni.cni.versions import Verb
 from metacni.core import nodeconf, plan
@@ -60,16 +59,17 @@ def _delete(node: Node, request: Request, container_id: ContainerId) -> None:
             _delete_recorded(node, request, record)
     except CorruptRecord as cause:
         log.warning("the journal is damaged; deleting by today's definitions", extra={"cause": str(cause)})
-        detach(node, _sandbox(request, _todays_plan(node, request), _path(request)), {})
+        planned = node.residents.owned(_todays_plan(node, request))
+        detach(node, _sandbox(node, request, planned, _path(request)), Known())
 
 
-def detach(node: Node, sandbox: Sandbox, prev_results: Mapping[int, Json]) -> None:
+def detach(node: Node, sandbox: Sandbox, known: Known) -> None:
     """DEL all attachments of a sandbox and remove its record, readable or not.
 
     Raises:
         CniError: what could not be removed; the record is still there.
     """
-    failures = attach.delete(sandbox, prev_results)
+    failures = attach.delete(sandbox, known)
     if failures:
         raise errors.combined(failures)
     node.publisher.forget(sandbox.plan.container_id)
@@ -78,11 +78,18 @@ def detach(node: Node, sandbox: Sandbox, prev_results: Mapping[int, Json]) -> No
 
 def _delete_recorded(node: Node, request: Request, record: Record) -> None:
     planned = recorded_plan(record)
-    detach(node, _sandbox(request, planned, _netns(request, record)), last_results(record, planned))
+    detach(node, _sandbox(node, request, planned, _netns(request, record)), known(record, planned))
 
 
-def _sandbox(request: Request, planned: Plan, netns: NetnsPath) -> Sandbox:
-    return Sandbox(plan=planned, netns=netns, runner=request.runner, deadline=request.deadline)
+def _sandbox(node: Node, request: Request, planned: Plan, netns: NetnsPath) -> Sandbox:
+    return Sandbox(
+        plan=planned,
+        netns=netns,
+        pod=request.netns if netns else None,
+        runner=request.runner,
+        resident=node.residents,
+        deadline=request.deadline,
+    )
 
 
 def _todays_plan(node: Node, request: Request) -> Plan:

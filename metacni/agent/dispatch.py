@@ -7,17 +7,20 @@ The one log line of a failure is written here (the code below raises and never l
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from metacni.agent.add import add
 from metacni.agent.check import check
 from metacni.agent.collect import collect
 from metacni.agent.delete import delete
+from metacni.agent.nested import nested
 from metacni.agent.node import Node, Request, deadline
 from metacni.agent.pools import Pool
 from metacni.agent.status import status
 from metacni.cni import environment, jsontext, keys, versions
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code, excerpt
+from metacni.cni.names import PluginType
 from metacni.cni.versions import Verb
 from metacni.exec.channel import ShimGone
 from metacni.exec.connection import Connection
@@ -30,6 +33,10 @@ OUR_NAMES = frozenset({"metacni", "multus", "multus-shim"})
 """The names under which a runtime calls us."""
 
 
+Work = Callable[[Node, Request], bytes]
+"""What is done for a call; what it returns is printed."""
+
+
 def version(_node: Node, request: Request) -> bytes:
     """VERSION: the shim answers it alone; this is for whoever calls the socket (A33, A34)."""
     try:
@@ -38,7 +45,7 @@ def version(_node: Node, request: Request) -> bytes:
         return versions.reply("")
 
 
-VERBS: Mapping[Verb, Callable[[Node, Request], bytes]] = {
+VERBS: Mapping[Verb, Work] = {
     Verb.ADD: add,
     Verb.DEL: delete,
     Verb.CHECK: check,
@@ -65,11 +72,14 @@ class Dispatcher:
             Verb.STATUS: quick,
             Verb.VERSION: quick,
         }
+        inner, inner_quick = Pool("plugin", limits.add, limits.queue), Pool("plugin STATUS", 4, 4)
+        self._nested = dict.fromkeys(Verb, inner) | dict.fromkeys((Verb.STATUS, Verb.VERSION), inner_quick)
 
     def take(self, connection: Connection, call: Call, finished: Callable[[], None]) -> None:
         """Start the call; `finished` is told when its answer is out, whatever became of it."""
         try:
-            asked = _environment(call)
+            pools, work = self._wanted(call)
+            asked = environment.parse(call.environment)
             request = Request(
                 environment=asked,
                 stdin=call.stdin,
@@ -78,20 +88,38 @@ class Dispatcher:
                 runner=connection,
                 deadline=deadline(asked.verb),
             )
-            self._pools[asked.verb].submit(lambda: self._serve(connection, request, finished))
+            pools[asked.verb].submit(lambda: self._serve(connection, request, work or VERBS[asked.verb], finished))
         except CniError as fault:
             _refuse(connection, call, fault)
             finished()
 
     def close(self) -> None:
         """Take no more calls."""
-        for pool in set(self._pools.values()):
+        for pool in {*self._pools.values(), *self._nested.values()}:
             pool.close()
 
-    def _serve(self, connection: Connection, request: Request, finished: Callable[[], None]) -> None:
+    def _wanted(self, call: Call) -> tuple[Mapping[Verb, Pool], Work | None]:
+        """Whose call it is: the runtime's, or one for a delegate of ours, whose caller may be running inside an ADD.
+
+        That one has pools of its own, or the two could wait for each other (decision 14).
+
+        Raises:
+            CniError: code 7, it is for nobody here.
+        """
+        if call.program in OUR_NAMES:
+            return self._pools, None
+        if self._node.residents.serves(call.program):
+            return self._nested, partial(nested, PluginType(call.program), call.environment)
+        raise CniError(
+            Code.CONFIG,
+            f"cannot serve {call.program!r}: the agent has no such plugin",
+            f"it serves {', '.join(sorted(OUR_NAMES))}, and its delegates under `metacni-`",
+        )
+
+    def _serve(self, connection: Connection, request: Request, work: Work, finished: Callable[[], None]) -> None:
         try:
             if not connection.gone():  # it gave up while it queued: nothing has begun, so there is nothing to undo
-                code, answer = _answer(self._node, request)
+                code, answer = _answer(self._node, request, work)
                 connection.answer(code, answer)
         except ShimGone:
             log.warning("the runtime did not wait for the answer", extra=_fields(request.environment))
@@ -102,28 +130,13 @@ class Dispatcher:
             finished()
 
 
-def _environment(call: Call) -> Environment:
-    """The parsed CNI_* variables.
-
-    Raises:
-        CniError: code 4 for the variables; code 7 for a program name that is not ours.
-    """
-    if call.program not in OUR_NAMES:
-        raise CniError(
-            Code.CONFIG,
-            f"cannot serve {call.program!r}: the agent has no such plugin",
-            f"it serves {', '.join(sorted(OUR_NAMES))}",
-        )
-    return environment.parse(call.environment)
-
-
-def _answer(node: Node, request: Request) -> tuple[int, bytes]:
+def _answer(node: Node, request: Request, work: Work) -> tuple[int, bytes]:
     """The exit status and what the shim prints."""
     begin = time.monotonic()
     verb = request.environment.verb
     try:
         _require_known(verb, request.stdin)
-        printed = VERBS[verb](node, request)
+        printed = work(node, request)
     except ShimGone:
         raise
     except Exception as cause:  # noqa: BLE001  a fault of ours too must reach the runtime, never as silence

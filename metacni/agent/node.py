@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from metacni.agent.locks import Locks
-from metacni.agent.records import standing_netns
+from metacni.agent.records import standing
+from metacni.agent.resident import Residents
 from metacni.agent.runner import Network, Runner, Sandbox
 from metacni.agent.settings import Settings
 from metacni.cni.config import NetworkList
@@ -17,7 +18,8 @@ from metacni.cni.names import ContainerId
 from metacni.cni.versions import Verb
 from metacni.core import nodeconf
 from metacni.core.nodeconf import NodeConfig
-from metacni.core.plan import Pod
+from metacni.core.owner import Owner
+from metacni.core.plan import Plan, Pod
 from metacni.core.routes import RoutePlan
 from metacni.journal.journal import Journal, Record
 from metacni.kube.source import PodRef, Publisher, Source
@@ -63,6 +65,7 @@ class Node:
     routes: Routes
     pending: Pending
     executor: Executor
+    residents: Residents
     require_foreign: RequireForeign = namespaces.require_foreign
     locks: Locks = field(default_factory=Locks)
 
@@ -92,12 +95,16 @@ def deadline(verb: Verb) -> float:
     return time.monotonic() + BUDGET[verb]
 
 
-def on_its_own(network: NetworkList, config: NodeConfig, request: Request) -> Network:
+def on_its_own(
+    node: Node, network: NetworkList, owners: tuple[Owner, ...], config: NodeConfig, request: Request
+) -> Network:
     """A network that STATUS or GC is about, sought where this node's plugins are."""
     return Network(
         config=network,
+        owners=owners,
         search_path=nodeconf.search_path(config, request.environment.path),
         runner=request.runner,
+        resident=node.residents,
         deadline=request.deadline,
     )
 
@@ -114,5 +121,12 @@ def without_shim(node: Node, sandbox: Sandbox, record: Record) -> Iterator[Sandb
     Raises:
         CniError: there is no executor.
     """
-    with node.executor.runner() as spare:
-        yield replace(sandbox, runner=spare, netns=standing_netns(record), deadline=deadline(Verb.DEL))
+    with node.executor.runner() as spare, standing(record) as (netns, pod):
+        yield replace(sandbox, runner=spare, netns=netns, pod=pod, deadline=deadline(Verb.DEL))
+
+
+@contextmanager
+def recorded_sandbox(node: Node, record: Record, planned: Plan, runner: Runner, *, until: float) -> Iterator[Sandbox]:
+    """A sandbox that no call names, as its record has it."""
+    with standing(record) as (netns, pod):
+        yield Sandbox(plan=planned, netns=netns, pod=pod, runner=runner, resident=node.residents, deadline=until)

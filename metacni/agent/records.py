@@ -6,7 +6,11 @@ what that means for it.
 """
 
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
+from metacni.agent.attach import Known
 from metacni.cni import convert, jsontext, keys
 from metacni.cni.errors import CniError
 from metacni.cni.jsontext import Json
@@ -42,16 +46,26 @@ def final_results(answer: bytes) -> list[Json]:
     return keys.items(jsontext.loads_object(answer, "the journal's answer"), "results") or []
 
 
-def last_results(record: Record, planned: Plan) -> dict[int, Json]:
-    """The last known result of each attachment, by number: the finished ADD's, else that of its last step (B16).
+def known(record: Record, planned: Plan) -> Known:
+    """What DEL can use: the last result of each attachment (the finished ADD's, else that of its last step: B16).
 
-    One that cannot be read, or that no plugin should have printed, is left out: its DEL goes without (B18).
+    One that cannot be read, or that no plugin should have printed, is left out: its DEL goes without (B18). Links are
+    those of a finished ADD: what was begun only, each delegate finds by itself.
     """
     try:
-        if record.answer is not None:
-            return dict(enumerate(final_results(record.answer)))
+        if (answer := record.answer) is not None:
+            return Known(results=dict(enumerate(final_results(answer))), links=dict(enumerate(_links(answer))))
     except (CorruptRecord, CniError) as cause:
         log.warning("the journal's answer is damaged; deleting by its steps", extra={"cause": str(cause)})
+    return Known(results=_last_steps(record, planned))
+
+
+def _links(answer: bytes) -> list[list[int]]:
+    listed = keys.items(jsontext.loads_object(answer, "the journal's answer"), "links") or []
+    return [[index for index in one if isinstance(index, int)] if isinstance(one, list) else [] for one in listed]
+
+
+def _last_steps(record: Record, planned: Plan) -> dict[int, Json]:
     last: dict[int, Json] = {}
     for (number, _), printed in sorted(record.steps().items()):
         version = planned.attachments[number].config.version
@@ -71,14 +85,23 @@ def is_its_namespace(record: Record, netns: int | None) -> bool:
     Raises:
         CorruptRecord: the record does not say which it was.
     """
-    known = record.sandbox
-    return netns is not None and namespaces.identity(netns) == (known.device, known.inode)
+    identity = record.sandbox
+    return netns is not None and namespaces.identity(netns) == (identity.device, identity.inode)
 
 
-def standing_netns(record: Record) -> NetnsPath:
-    """Its namespace if that still stands; the path may lead elsewhere by now, or nowhere (B20)."""
-    try:
-        known = record.sandbox
-        return NetnsPath(known.netns_path if alive(known) else "")
-    except (CorruptRecord, OSError):
-        return NetnsPath("")
+@contextmanager
+def standing(record: Record) -> Iterator[tuple[NetnsPath, int | None]]:
+    """Its namespace, path and open, if that still stands; the path may lead elsewhere by now, or nowhere (B20)."""
+    with ExitStack() as opened:
+        try:
+            identity = record.sandbox
+            if not alive(identity):
+                raise FileNotFoundError(identity.netns_path)
+            netns = os.open(identity.netns_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            opened.callback(os.close, netns)
+        except (CorruptRecord, OSError):
+            found: tuple[NetnsPath, int | None] = NetnsPath(""), None
+        else:
+            still = is_its_namespace(record, netns)
+            found = (NetnsPath(identity.netns_path), netns) if still else (NetnsPath(""), None)
+        yield found

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from metacni.agent import delete
-from metacni.agent.node import Node, Request, deadline, pod_ref
-from metacni.agent.records import last_results, recorded_plan, standing_netns
-from metacni.agent.runner import Runner, Sandbox
+from metacni.agent.node import Node, Request, deadline, pod_ref, recorded_sandbox
+from metacni.agent.records import known, recorded_plan
+from metacni.agent.runner import Runner
 from metacni.cni import environment
 from metacni.cni.errors import CniError
 from metacni.cni.names import ContainerId
@@ -85,9 +85,8 @@ def _finish(node: Node, pending: Pending, container_id: ContainerId, call: Call 
                 delete.delete_held(node, request)
         elif (record := node.journal.open(container_id)) is not None:
             planned = recorded_plan(record)
-            netns = standing_netns(record)
-            sandbox = Sandbox(plan=planned, netns=netns, runner=runner, deadline=deadline(Verb.DEL))
-            delete.detach(node, sandbox, last_results(record, planned))
+            with recorded_sandbox(node, record, planned, runner, until=deadline(Verb.DEL)) as sandbox:
+                delete.detach(node, sandbox, known(record, planned))
         pending.done(container_id)
     log.info("a sandbox was taken down that an agent had left behind", extra={"sandbox": container_id})
 

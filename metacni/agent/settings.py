@@ -46,6 +46,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     drain_seconds: float = 30.0
     executor: Literal["auto", "none"] = "auto"
+    resident: Literal["auto", "none"] | frozenset[str] = "auto"
+    trusted_delegates: frozenset[str] = frozenset()
     state_dir: Path = Path("/var/lib/cni/metacni")  # no key of the file: --state-dir
 
 
@@ -97,6 +99,10 @@ def _types(value: Mapping[str, list[str]]) -> Mapping[str, frozenset[str]]:
     return {namespace: frozenset(types) for namespace, types in value.items()}
 
 
+def _resident(value: str | list[str]) -> str | frozenset[str]:
+    return value if isinstance(value, str) else frozenset(value)
+
+
 def _limits(value: Mapping[str, int]) -> Limits:
     return Limits(**value)
 
@@ -111,6 +117,8 @@ _NAMES = {
     "limits": "limits",
     "drainSeconds": "drain_seconds",
     "executor": "executor",
+    "resident": "resident",
+    "trustedDelegates": "trusted_delegates",
 }
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "cniConfDir": Path,
@@ -119,4 +127,6 @@ _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "checkTolerates": frozenset,
     "limits": _limits,
     "drainSeconds": float,
+    "resident": _resident,
+    "trustedDelegates": frozenset,
 }

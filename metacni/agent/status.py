@@ -19,7 +19,7 @@ def status(node: Node, request: Request) -> bytes:
     """
     config = nodeconf.parse(request.stdin)
     _ourselves(node)
-    _delegates(config, request)
+    _delegates(node, config, request)
     return b""
 
 
@@ -36,10 +36,10 @@ def _ourselves(node: Node) -> None:
         raise CniError(Code.NOT_AVAILABLE, f"cannot attach networks: the journal cannot be written: {fault}")
 
 
-def _delegates(config: NodeConfig, request: Request) -> None:
+def _delegates(node: Node, config: NodeConfig, request: Request) -> None:
     network = config.delegates[0]
     if not versions.has(Verb.STATUS, network.version):
         return
-    asked = on_its_own(network, config, request)
+    asked = on_its_own(node, network, node.residents.owners(network), config, request)
     for index in range(len(network.plugins)):
         run_on_network(asked, Verb.STATUS, index, stdin.status_stdin(network, index))

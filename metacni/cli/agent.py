@@ -19,8 +19,10 @@ from metacni.agent import log, settings
 from metacni.agent.dispatch import Dispatcher
 from metacni.agent.node import Executor, Node
 from metacni.agent.recover import finish, recover
+from metacni.agent.resident import Residents
 from metacni.agent.server import AddressTaken, Server
 from metacni.agent.settings import SettingsError
+from metacni.cli import delegates
 from metacni.cli.command import CommandError
 from metacni.exec import executor
 from metacni.exec.pending import Pending
@@ -54,6 +56,7 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
     source, publisher = edges(options)
     opener = Opener()
     opener.start()
+    loaded = delegates.load(chosen.trusted_delegates)
     pending = Pending(path.parent)
     node = Node(
         settings=replace(chosen, state_dir=options.state_dir.absolute()),
@@ -63,8 +66,18 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
         routes=partial(change_default_routes, opener),
         pending=pending,
         executor=executor_of(options, chosen),
+        residents=Residents(
+            loaded, opener=opener, types=types_of(chosen), visible=lambda _: True, sysctls=Path("/proc/sys/net")
+        ),
     )
     return serve(node, Server(path, Dispatcher(node)), pending)
+
+
+def types_of(chosen: settings.Settings) -> frozenset[str] | None:
+    """The types that delegates serve whatever they hold; None: those of the reference that they can."""
+    if isinstance(chosen.resident, frozenset):
+        return chosen.resident
+    return None if chosen.resident == "auto" else frozenset()
 
 
 def executor_of(options: argparse.Namespace, chosen: settings.Settings) -> Executor:

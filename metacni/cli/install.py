@@ -9,14 +9,11 @@ import argparse
 import os
 import shutil
 import tempfile
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from metacni import shim
+from metacni.cli import delegates
 from metacni.cli.command import CommandError
-
-DELEGATES = "metacni.delegates"
-"""Entry points of our own delegates; each is served by the shim under `metacni-<name>`."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +39,7 @@ def install(folder: Path) -> tuple[Path, ...]:
 
 def names() -> tuple[str, ...]:
     """Under which names a runtime or a foreign plugin may call us."""
-    return ("metacni", *sorted(f"metacni-{point.name}" for point in entry_points(group=DELEGATES)))
+    return ("metacni", *sorted(f"metacni-{name}" for name in delegates.chosen(())))
 
 
 def _put(binary: Path, target: Path) -> Path:

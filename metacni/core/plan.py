@@ -15,11 +15,14 @@ from metacni.cni.config import NetworkList
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
 from metacni.cni.jsontext import Json, describe
-from metacni.cni.names import ContainerId, IfName, Namespace, NetnsPath, NetworkName, PluginType, PodName, PodUid
+from metacni.cni.names import ContainerId, IfName, Namespace, NetnsPath, NetworkName, PodName, PodUid
 from metacni.core import capabilities, naming, nodeconf
+from metacni.core import owner as owners
 from metacni.core.nodeconf import NodeConfig
+from metacni.core.owner import Owner
 from metacni.core.selection import NetworkSelection
 
+_BY: Final = {True: "agent", False: "program"}
 FORM: Final = 1  # of the journal: another version of metacni may have to undo what this one wrote
 
 
@@ -49,6 +52,12 @@ class Attachment:
     """The text of CNI_ARGS."""
     default: bool
     default_route: tuple[IPv4Address | IPv6Address, ...] | None
+    owners: tuple[Owner, ...] = ()
+    """Who carries out each plugin; a program, where it is not said."""
+
+    def owner(self, index: int) -> Owner:
+        """Who carries out plugin `index`."""
+        return self.owners[index] if index < len(self.owners) else owners.PROGRAM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +126,6 @@ def warnings(
         for selection, missing in found
         if missing
     )
-
-
-def types(plan: Plan) -> tuple[PluginType, ...]:
-    """Every plugin type of the plan, each once and in order: what must be found before anything runs."""
-    return tuple(dict.fromkeys(plugin.type for item in plan.attachments for plugin in item.config.plugins))
 
 
 def to_json(plan: Plan) -> dict[str, Json]:
@@ -216,6 +220,7 @@ def _attachment_to_json(item: Attachment) -> dict[str, Json]:
         "cniArgs": item.cni_args,
         "default": item.default,
         "defaultRoute": None if gateways is None else [str(gateway) for gateway in gateways],
+        "owners": [_owner_to_json(one) for one in item.owners],
     }
 
 
@@ -230,7 +235,18 @@ def _attachment(item: Json) -> Attachment:
         cni_args=keys.text(item, "cniArgs"),
         default=keys.flag(item, "default"),
         default_route=_gateways(item),
+        owners=tuple(_owner(one) for one in keys.items(item, "owners") or ()),
     )
+
+
+def _owner_to_json(one: Owner) -> Json:
+    return {"by": _BY[one.resident], "why": one.why} if one.why else {"by": _BY[one.resident]}
+
+
+def _owner(item: Json) -> Owner:
+    if not isinstance(item, dict) or item.get("by") not in _BY.values():
+        raise CniError.decode("plan", f"{describe(item)} is no owner")
+    return Owner(resident=item["by"] == _BY[True], why=keys.text(item, "why"))
 
 
 def _gateways(item: Mapping[str, Json]) -> tuple[IPv4Address | IPv6Address, ...] | None:
