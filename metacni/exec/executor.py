@@ -19,6 +19,7 @@ from metacni.cni.errors import CniError, Code
 from metacni.cni.names import PluginType
 from metacni.exec.channel import ShimGone
 from metacni.exec.connection import Connection
+from metacni.exec.home import Home
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +54,19 @@ class NoExecutor:
 class Executor:
     """Starts executors, one for each piece of work: it ends with the block, or with the agent."""
 
-    def __init__(self, binary: Path, host_pid: int | None = None, cgroups: Sequence[Path] = ()) -> None:
+    def __init__(self, binary: Path, host_pid: int | None = None, home: Home | None = None) -> None:
         """Start nothing yet.
 
         Args:
             binary: the shim.
             host_pid: whose mount namespace plugins run in, STAY for the agent's own; None: that of process 1 if it can
                 be entered, else the agent's own.
-            cgroups: folders of the cgroups that plugins run in; none: the agent's.
+            home: what is known of the runtime's cgroups, which plugins run in; without it, or before it knows, the
+                agent's.
         """
         self._binary = binary
         self._host_pid = host_pid
-        self._cgroups = [part for folder in cgroups for part in ("--cgroup", str(folder))]
+        self._home = home
         self._lock = threading.Lock()
 
     @contextmanager
@@ -81,13 +83,18 @@ class Executor:
         with self._lock:  # or two would try, and warn
             host_pid = 1 if self._host_pid is None else self._host_pid
             try:
-                return _Process(self._binary, ["--host-pid", str(host_pid), *self._cgroups])
+                return self._process(host_pid)
             except _CannotEnter as cause:
                 if self._host_pid is not None:
                     raise
                 self._host_pid = STAY
                 log.warning("plugins without a call run in the agent's mount namespace", extra={"cause": cause.msg})
-            return _Process(self._binary, ["--host-pid", str(STAY), *self._cgroups])
+            return self._process(STAY)
+
+    def _process(self, host_pid: int) -> "_Process":
+        cgroups = self._home.cgroups() if self._home is not None else []
+        options = [part for one in cgroups for part in ("--cgroup", str(one))]
+        return _Process(self._binary, ["--host-pid", str(host_pid), *options])
 
 
 class _CannotEnter(Unavailable):

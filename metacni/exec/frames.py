@@ -5,6 +5,7 @@ The format is stated in metacni/shim/frames.md; its constants stand there, in th
 the three. This module opens no socket and owns no descriptor: the one that a frame carries travels beside it.
 """
 
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ MAX_STDOUT = 1048576
 MAX_STDERR = 65536
 MAX_TYPES = 64
 MAX_ENV = 256
+MAX_CGROUP = 4096
 HAS_NETNS = 1  # CALL's flag: a descriptor of the pod's network namespace travels with this frame
+HAS_CGROUP = 2  # CALL's flag: the field cgroup is there
 TRUNCATED = 1  # DONE's flag: the plugin printed more than MAX_STDOUT and was killed
 
 _HEADER = struct.Struct("<HBBII")
 _LENGTH = struct.Struct("<I")
-_MAX_FIELDS = 4 + MAX_ENV  # CALL has the most: flags, program, parent, stdin and the environment
+_MAX_FIELDS = 5 + MAX_ENV  # CALL has the most: flags, program, parent, cgroup, stdin and the environment
 
 
 class FrameError(ValueError):
@@ -70,13 +73,17 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What the runtime asked of the shim. `netns` is borrowed: it is closed with the connection."""
+    """What the runtime asked of the shim. `netns` is borrowed: it is closed with the connection.
+
+    `cgroup` is what /proc says of the shim's cgroups, which are the runtime's; "" when it does not.
+    """
 
     program: str
     parent: str
     environment: Mapping[str, str]
     stdin: bytes
     netns: int | None = None
+    cgroup: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,17 +149,23 @@ def split(payload: bytes) -> list[bytes]:
 
 def call(payload: bytes, netns: int | None) -> Call:
     """Read a CALL; `netns` is the descriptor that came with it."""
-    flags, program, parent, stdin, *pairs = _at_least(split(payload), 4, "CALL")
-    if len(flags) != 1 or len(stdin) > MAX_STDIN or len(pairs) > MAX_ENV:
+    flags, program, parent, *rest = _at_least(split(payload), 4, "CALL")
+    has_cgroup = len(flags) == 1 and bool(flags[0] & HAS_CGROUP)
+    cgroup = rest.pop(0) if has_cgroup else b""
+    stdin, *pairs = _at_least(rest, 1, "CALL")
+    if len(flags) != 1 or len(cgroup) > MAX_CGROUP or len(stdin) > MAX_STDIN or len(pairs) > MAX_ENV:
         raise FrameError("cannot read a CALL frame: a field has the wrong size")
     if bool(flags[0] & HAS_NETNS) != (netns is not None):
         raise FrameError("cannot read a CALL frame: its netns descriptor and its flag disagree")
+    if b"\0" in cgroup:
+        raise FrameError("cannot read a CALL frame: its cgroup holds a NUL")
     return Call(
         program=program.decode(errors="replace"),
         parent=parent.decode(errors="replace"),  # the kernel cuts it after 15 bytes, so perhaps inside a character
         environment=dict(_pair(pair) for pair in pairs),
         stdin=stdin,
         netns=netns,
+        cgroup=os.fsdecode(cgroup),  # names in a file system: any bytes, that come back as they were
     )
 
 

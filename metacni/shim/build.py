@@ -16,7 +16,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent
-SOURCES = tuple(HERE / name for name in ("main.c", "executor.c", "serve.c", "agent.c", "plugin.c", "frame.c"))
+PARTS = ("main.c", "executor.c", "cgroup.c", "serve.c", "agent.c", "plugin.c", "frame.c")
+SOURCES = tuple(HERE / name for name in PARTS)
 WARNINGS = (
     *("-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow", "-Wvla"),
     *("-Wstrict-prototypes", "-Wmissing-prototypes", "-Wformat=2", "-Wcast-qual", "-Wpointer-arith", "-Wundef"),

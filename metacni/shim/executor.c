@@ -18,34 +18,22 @@ enum { USAGE = 2, CANNOT_ENTER = 3 };
 
 extern char **environ;
 
-/* Goes into the mount namespace of a process, where plugins and their files are: 0 or the errno. */
-static int enter(const char *pid)
+/* Goes into a namespace of a process: 0 or the errno. One that is ours already takes no privilege. */
+static int enter(const char *pid, const char *kind, int type)
 {
-    char path[64];
+    char path[64], ours[64];
     struct stat own, other;
     int cause = 0;
-    snprintf(path, sizeof path, "/proc/%.20s/ns/mnt", pid);
+    snprintf(path, sizeof path, "/proc/%.20s/ns/%s", pid, kind);
+    snprintf(ours, sizeof ours, "/proc/self/ns/%s", kind);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &other) < 0 || stat("/proc/self/ns/mnt", &own) < 0)
+    if (fd < 0 || fstat(fd, &other) < 0 || stat(ours, &own) < 0)
         cause = errno;
-    else if ((own.st_dev != other.st_dev || own.st_ino != other.st_ino) && setns(fd, CLONE_NEWNS) < 0)
+    else if ((own.st_dev != other.st_dev || own.st_ino != other.st_ino) && setns(fd, type) < 0)
         cause = errno;
     if (fd >= 0)
         close(fd);
     return cause;
-}
-
-/* The runtime's cgroup, so that a plugin's memory is not the agent's; where that fails, it stays. */
-static void join(const char *folder)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/cgroup.procs", folder) >= (int)sizeof path)
-        return;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || !write_all(fd, "0", 1))
-        dprintf(2, "cannot join the cgroup '%s': %s\n", folder, strerror(errno));
-    if (fd >= 0)
-        close(fd);
 }
 
 /* A call inherits the runtime's environment; what we inherit is the agent's, and of no use to a plugin. */
@@ -59,26 +47,45 @@ static void forget_environment(void)
     environ = kept;
 }
 
+/* The host's PID and the number of cgroups to join, or false for options that make no sense. */
+static bool options(int argc, char **argv, const char **pid, int *cgroups)
+{
+    for (int i = 2; i + 1 < argc; i += 2) {
+        const char *value = argv[i + 1], *colon = strchr(value, ':');
+        if (strcmp(argv[i], "--host-pid") == 0)
+            *pid = value;
+        else if (strcmp(argv[i], "--cgroup") == 0 && colon && colon[1] == '/')
+            ++*cgroups;
+        else
+            return false;
+    }
+    return argc % 2 == 0 && **pid && strspn(*pid, "0123456789") == strlen(*pid);
+}
+
+/* Goes to where the shim would be: the host's mounts, the runtime's cgroups. */
 static int prepare(int argc, char **argv)
 {
     const char *pid = "1";
-    for (int i = 2; i + 1 < argc; i += 2)
-        if (strcmp(argv[i], "--host-pid") == 0)
-            pid = argv[i + 1];
-        else if (strcmp(argv[i], "--cgroup") != 0)
-            argc = 1;
-    if (argc % 2 || strspn(pid, "0123456789") != strlen(pid) || !*pid) {
-        dprintf(2, "usage: metacni --executor [--host-pid PID] [--cgroup FOLDER]...\n");
+    int cgroups = 0;
+    if (!options(argc, argv, &pid, &cgroups)) {
+        dprintf(2, "usage: metacni --executor [--host-pid PID] [--cgroup CONTROLLERS:PATH]...\n");
         return USAGE;
     }
-    int cause = strcmp(pid, "0") == 0 ? 0 : enter(pid);
+    bool stays = strcmp(pid, "0") == 0;
+    /* Both while /proc is ours. The paths are true in that cgroup namespace, and nsdelegate lets only its own in. */
+    int closed = stays || !cgroups ? 0 : enter(pid, "cgroup", CLONE_NEWCGROUP);
+    int cause = stays ? 0 : enter(pid, "mnt", CLONE_NEWNS);
     if (cause) {
         dprintf(2, "cannot enter the mount namespace of process %s: %s\n", pid, strerror(cause));
         return CANNOT_ENTER;
     }
-    for (int i = 2; i < argc; i += 2)
-        if (strcmp(argv[i], "--cgroup") == 0)
-            join(argv[i + 1]);
+    if (closed)
+        dprintf(2, "cannot enter the cgroup namespace of process %s: %s\n", pid, strerror(closed));
+    for (int i = 2; i < argc && !closed; i += 2) {
+        const char *problem = strcmp(argv[i], "--cgroup") == 0 ? cgroup_join(argv[i + 1]) : NULL;
+        if (problem) /* it stays: a plugin's memory counts as the agent's then, but the work is done */
+            dprintf(2, "cannot join the cgroup '%s': %s\n", argv[i + 1], problem);
+    }
     forget_environment();
     return 0;
 }

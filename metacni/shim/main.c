@@ -24,8 +24,9 @@ static const char versions[] = "\"0.1.0\",\"0.2.0\",\"0.3.0\",\"0.3.1\",\"0.4.0\
 static const char no_agent[] = "is the metacni agent running on this node?";
 static const char usage[] =
     "metacni " METACNI_VERSION ": the CNI plugin that asks the metacni agent of its node\n"
-    "It takes no arguments: a container runtime calls it with CNI_COMMAND and the other CNI_ variables set and its\n"
-    "network configuration on stdin. --help and --version print this and the release.\n"
+    "It takes no arguments: a container runtime, or another plugin, calls it with CNI_COMMAND and the other CNI_\n"
+    "variables set and its network configuration on stdin. --help and --version print this and the release.\n"
+    "Called metacni-NAME it is the agent's plugin NAME; under any other name, the meta-plugin of a runtime.\n"
     "METACNI_SOCKET names the agent's socket, default /run/metacni/cni.sock.\n"
     "The agent itself starts it with --executor, to run plugins when no runtime calls.\n";
 
@@ -45,8 +46,10 @@ static struct plugin plugin;
 static struct buffer input = {.limit = MAX_STDIN};
 static struct buffer frame;
 static char version[32], folder[PATH_MAX];
-static const char *path, *id;
-static int children = -1, netns = -1, unrecorded;
+static const char *path, *id, *called = "metacni";
+static bool nested; /* called as metacni-NAME: by whom is not known, so it never stands for the sandbox */
+static bool recorded;
+static int children = -1, netns = -1;
 static int64_t deadline;
 
 extern char **environ;
@@ -161,16 +164,18 @@ static bool travels(const char *pair)
     return false;
 }
 
-static void build_call(const char *program)
+static void build_call(void)
 {
-    uint8_t flags = netns >= 0 ? HAS_NETNS : 0;
-    const char *slash = strrchr(program, '/');
+    char cgroup[MAX_CGROUP];
+    size_t known = cgroup_own(cgroup);
+    uint8_t flags = (uint8_t)((netns >= 0 ? HAS_NETNS : 0) | (known ? HAS_CGROUP : 0));
     int pairs = 0;
-    program = slash ? slash + 1 : program;
     frame_begin(&frame, CALL, 0);
     frame_field(&frame, &flags, sizeof flags);
-    frame_field(&frame, program, strlen(program));
+    frame_field(&frame, called, strlen(called));
     put_parent();
+    if (known)
+        frame_field(&frame, cgroup, known);
     frame_field(&frame, input.data, input.size);
     for (char **at = environ; *at; at++) {
         if (!travels(*at))
@@ -185,16 +190,16 @@ static void build_call(const char *program)
 /* Before the call itself, so that a DEL survives us, the agent and, on a disk, the node. */
 static void record_del(void)
 {
-    if (!valid_id(id)) {
-        unrecorded = EINVAL; /* the agent says what is wrong with it */
-        return;
-    }
-    frame.data[HEADER_SIZE + 4] = 0; /* no descriptor travels with a record */
-    unrecorded = record(folder, id, &frame);
-    frame.data[HEADER_SIZE + 4] = netns >= 0 ? HAS_NETNS : 0;
-    if (unrecorded) {
+    if (!valid_id(id))
+        return; /* the agent says what is wrong with it */
+    char *flags = &frame.data[HEADER_SIZE + 4], with = *flags;
+    *flags &= ~HAS_NETNS; /* no descriptor travels with a record */
+    int cause = record(folder, id, &frame);
+    *flags = with;
+    recorded = cause == 0;
+    if (!recorded) {
         say("metacni: cannot record this DEL: ");
-        say(reason(unrecorded));
+        say(reason(cause));
         say("\n");
     }
 }
@@ -203,7 +208,7 @@ static void record_del(void)
 static void answer_without_agent(int cause)
 {
     int64_t age = agent_age(folder, path);
-    if (strcmp(verb->name, "DEL") == 0 && !unrecorded && age > DEAD_AFTER) {
+    if (recorded && age > DEAD_AFTER) {
         say("metacni: no agent; this DEL is recorded for the next one\n");
         exit(0);
     }
@@ -276,7 +281,7 @@ static void converse(int fd)
     plugin_drop(&plugin);
 }
 
-static void prepare(const char *program)
+static void prepare(void)
 {
     children = serve_children();
     id = variable("CNI_CONTAINERID");
@@ -286,9 +291,29 @@ static void prepare(const char *program)
     snprintf(folder, sizeof folder, "%.*s", slash && slash > path ? (int)(slash - path) : 1, slash ? path : ".");
     if (verb->in_pod) /* not a descriptor of a namespace? The agent says so. O_NONBLOCK: not every path is a file */
         netns = open(variable("CNI_NETNS"), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    build_call(program);
-    if (strcmp(verb->name, "DEL") == 0)
+    build_call();
+    if (strcmp(verb->name, "DEL") == 0 && !nested) /* or recovery would take it for the sandbox's, and a pod down */
         record_del();
+}
+
+/* Goes by the name that the caller used, whatever folder the file is in. */
+static void set_name(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    called = slash ? slash + 1 : program;
+    nested = strncmp(called, "metacni-", 8) == 0;
+}
+
+/* A8: people do this by hand. */
+static int introduce(void)
+{
+    say(nested ? called : "metacni");
+    say(" " METACNI_VERSION);
+    say(nested ? ": a CNI plugin of the metacni agent's" : ": a CNI meta-plugin");
+    say("\nCNI protocol versions supported: ");
+    say(versions);
+    say("\n");
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -305,12 +330,10 @@ int main(int argc, char **argv)
         const char *text = release ? "metacni " METACNI_VERSION "\n" : usage;
         return write_all(help || release ? 1 : 2, text, strlen(text)) && (help || release) ? 0 : 2;
     }
-    if (!*command) { /* A8: people do this by hand */
-        say("metacni " METACNI_VERSION ": a CNI meta-plugin\nCNI protocol versions supported: ");
-        say(versions);
-        say("\n");
-        return 0;
-    }
+    if (argc > 0)
+        set_name(argv[0]);
+    if (!*command)
+        return introduce();
     if (strcmp(command, "VERSION") == 0)
         return answer_version();
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
@@ -322,7 +345,7 @@ int main(int argc, char **argv)
         fail(CODE_ENVIRONMENT, "", "unknown CNI_COMMAND: '%.32s'", command);
     if (problem)
         fail(CODE_IO, "", "cannot read the network configuration from stdin: %s", problem);
-    prepare(argc > 0 ? argv[0] : "metacni");
+    prepare();
     for (;;) {
         int fd = reach();
         converse(fd);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The shim's parts: frame.c (bytes), plugin.c (one running plugin), agent.c (the way to the agent), serve.c
-   (what the agent asks of us), main.c (a call), executor.c (plugins without a call). */
+   (what the agent asks of us), cgroup.c (ours, and the way into the runtime's), main.c (a call), executor.c (plugins
+   without a call). */
 #ifndef METACNI_SHIM_H
 #define METACNI_SHIM_H
 
@@ -22,7 +23,9 @@ enum {
     MAX_STDERR = 65536,
     MAX_TYPES = 64,
     MAX_ENV = 256,
+    MAX_CGROUP = 4096,
     HAS_NETNS = 1,
+    HAS_CGROUP = 2,
     TRUNCATED = 1,
 };
 enum type { CALL = 1, FOUND = 2, STARTED = 3, DONE = 4, FIND = 5, EXEC = 6, KILL = 7, RESULT = 8 };
@@ -114,6 +117,9 @@ bool serve_wait(int fd, int children, const struct plugin *plugin, int64_t deadl
 const char *serve_read(const struct plugin *plugin, struct inbox *inbox, struct fields *fields);
 bool serve_frame(int fd, struct plugin *plugin, struct inbox *inbox, const struct fields *fields, int64_t deadline);
 bool serve_plugin(int fd, struct plugin *plugin, struct buffer *done, int64_t deadline);
+
+size_t cgroup_own(char text[MAX_CGROUP]);
+const char *cgroup_join(const char *which);
 
 int executor(int argc, char **argv);
 

@@ -183,8 +183,8 @@ def test_a_bad_end_waits_for_the_last_process(ends: tuple[Connection, Shim], how
     connection, shim = ends
     shim.started()
     shim.sock.sendall(done(how=how, value=value))
-    timer = later(0.1, shim.end_plugin)
     began = time.monotonic()
+    timer = later(0.1, shim.end_plugin)
     try:
         assert connection.run(REQUEST, timeout=5).status != 0
     except CniError as error:

@@ -12,7 +12,8 @@ import pytest
 from metacni import shim
 from metacni.cni.names import PluginType
 from metacni.exec.executor import STAY, Executor, NoExecutor, Unavailable
-from metacni.exec.frames import Execution
+from metacni.exec.frames import Call, Execution
+from metacni.exec.home import Home
 
 
 def children() -> set[str]:
@@ -109,11 +110,36 @@ def test_a_binary_that_is_not_there_is_no_executor(tmp_path: Path) -> None:
         pass
 
 
+def home(folder: Path, cgroup: str) -> Home:
+    """A runtime that called from these cgroups."""
+    made = Home(folder)
+    made.remember(Call(program="metacni", parent="containerd", environment={}, stdin=b"", cgroup=cgroup))
+    return made
+
+
+def test_each_start_is_told_of_the_cgroups_that_are_known_by_then(tmp_path: Path) -> None:
+    """Where the runtime lives can change while the agent runs, or become known."""
+    said = tmp_path / "said"
+    runtime = Home(tmp_path)
+    binary = stand_in(tmp_path, f'printf "%s\\n" "$*" >> {said}; exec {shim.binary()} --executor --host-pid 0')
+    executor = Executor(binary, STAY, runtime)
+    for cgroup in (None, "5:memory:/a b\n0::/c\n", "0::/\udce9\nmemory:/../d\n"):
+        if cgroup is not None:
+            runtime.remember(Call(program="multus", parent="", environment={}, stdin=b"", cgroup=cgroup))
+        with executor.runner() as runner:
+            assert runner.find([PluginType("gone")], ()) == {"gone"}
+    assert said.read_bytes().splitlines() == [
+        b"--executor --host-pid 0",
+        b"--executor --host-pid 0 --cgroup memory:/a b --cgroup :/c",
+        b"--executor --host-pid 0 --cgroup :/\xe9",
+    ]
+
+
 def test_what_it_says_of_a_cgroup_goes_into_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The work is done all the same."""
-    with Executor(shim.binary(), STAY, [tmp_path / "none"]).runner() as runner:
+    with Executor(shim.binary(), STAY, home(tmp_path, "0::/there/is/none\n")).runner() as runner:
         assert runner.run(plugin(tmp_path, "exit 0"), timeout=10).status == 0
-    assert "cannot join the cgroup" in str(caplog.records[0].cause)  # type: ignore[attr-defined]
+    assert "cannot join the cgroup ':/there/is/none'" in str(caplog.records[0].cause)  # type: ignore[attr-defined]
 
 
 def test_an_agent_that_runs_nothing_by_itself_says_why() -> None:

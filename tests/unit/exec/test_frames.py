@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames as values: what is written can be read, and nothing that is read can do more than raise FrameError."""
 
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -84,7 +86,7 @@ def test_another_version_is_told_apart() -> None:
         pytest.param(b"\x01\0\0", id="cut length"),
         pytest.param(length(2) + b"x", id="beyond the end"),
         pytest.param(length(0xFFFFFFFF) + b"x", id="huge"),
-        pytest.param(length(0) * 261, id="too many"),
+        pytest.param(length(0) * 262, id="too many"),
     ],
 )
 def test_fields_must_fill_the_payload(body: bytes) -> None:
@@ -101,6 +103,17 @@ def test_a_call_is_read() -> None:
     assert (call.environment, call.stdin, call.netns) == ({"CNI_A": "2=3", "CNI_B": ""}, b"{}", 7)
 
 
+def test_a_call_tells_of_cgroups_if_its_flag_says_so(tmp_path: Path) -> None:
+    """Any bytes, for names in a file system are that; without the flag, as in an older record, none are known."""
+    call = frames.call(payload(b"\x02", b"metacni", b"", b"0::/caf\xe9\n", b"{}", b"CNI_A=1"), None)
+    (tmp_path / "cgroup").write_bytes(os.fsencode(call.cgroup))
+    assert (tmp_path / "cgroup").read_bytes() == b"0::/caf\xe9\n"
+    assert (call.environment, call.stdin) == ({"CNI_A": "1"}, b"{}")
+    assert frames.call(payload(b"\0", b"metacni", b"", b"{}", b"CNI_A=1"), None).cgroup == ""
+    most = payload(b"\3", b"", b"", bytes(4096).replace(b"\0", b"x"), b"", *[b"A=1"] * 256)
+    assert len(frames.call(most, 3).cgroup) == 4096
+
+
 @pytest.mark.parametrize(
     ("body", "netns"),
     [
@@ -110,6 +123,9 @@ def test_a_call_is_read() -> None:
         pytest.param(payload(b"\0", b"", b"", b""), 3, id="netns unannounced"),
         pytest.param(payload(b"\0", b"", b"", bytes(4194305)), None, id="stdin"),
         pytest.param(payload(b"\0", b"", b"", b"", *[b"A=1"] * 257), None, id="variables"),
+        pytest.param(payload(b"\2", b"", b"", b""), None, id="cgroup promised"),
+        pytest.param(payload(b"\2", b"", b"", b"x" * 4097, b""), None, id="cgroup"),
+        pytest.param(payload(b"\2", b"", b"", b"0::/\0", b""), None, id="NUL in a cgroup"),
         pytest.param(payload(b"\0", b"", b"", b"", b"A"), None, id="no value"),
         pytest.param(payload(b"\0", b"", b"", b"", b"=1"), None, id="no name"),
         pytest.param(payload(b"\0", b"", b"", b"", b"A=\xff"), None, id="not UTF-8"),

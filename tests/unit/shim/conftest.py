@@ -19,11 +19,11 @@ def shims(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Compile a shim the first time somebody asks for it."""
     folder = tmp_path_factory.mktemp("shims")
 
-    def built(kind: str, second: int, agent: int = os.getuid()) -> Path:
-        target = folder / f"{kind}-{second}-{agent}"
+    def built(kind: str, second: int, agent: int = os.getuid(), *more: str) -> Path:
+        target = folder / "-".join([kind, str(second), str(agent), *("cgroup" for _ in more[:1])])
         if not target.exists():
             mode = build.RELEASE if kind == "plain" else SANITIZED
-            flags = (f"-DSECOND={second}", f"-DAGENT_UID={agent}", '-DMETACNI_VERSION="9.8.7"')
+            flags = (f"-DSECOND={second}", f"-DAGENT_UID={agent}", '-DMETACNI_VERSION="9.8.7"', *more)
             build.compile_shim(target, *flags, mode=mode)
         return target
 
@@ -45,6 +45,17 @@ def host_of(
 def host(host_of: Callable[[int], Host]) -> Host:
     """Make a host with an agent that listens."""
     made = host_of(1000)
+    made.listen()
+    return made
+
+
+@pytest.fixture
+def odd(shims: Callable[..., Path], host_of: Callable[[int], Host], tmp_path: Path) -> Host:
+    """Make a host with an agent that listens, where /proc says of cgroups what the test's own folder says."""
+    made = host_of(1000)
+    kind = made.binary.name.partition("-")[0]
+    made.binary = shims(kind, 1000, os.getuid(), '-DOWN_CGROUPS="cgroup"', '-DMOUNTS="mountinfo"')
+    made.cwd = tmp_path
     made.listen()
     return made
 

@@ -43,6 +43,7 @@ class Host:
         self.plugins = folder / "bin"
         self.folder.mkdir(mode=0o700)
         self.plugins.mkdir()
+        self.cwd: Path | None = None
         self._stack = stack
         self._listener: socket.socket | None = None
 
@@ -51,11 +52,20 @@ class Host:
         """The agent's socket."""
         return self.folder / "cni.sock"
 
-    def start(self, verb: str, stdin: bytes | None = CONFIG, **variables: str) -> Running:
-        """Call the shim as a runtime does; its stdin is closed after `stdin`, or left open for None."""
+    def start(self, verb: str, stdin: bytes | None = CONFIG, *, name: str | None = None, **variables: str) -> Running:
+        """Call the shim as a runtime does, under this name; stdin is closed after `stdin`, or left open for None."""
         environment = {"METACNI_SOCKET": str(self.address), "CNI_COMMAND": verb, "CNI_CONTAINERID": "c1", **variables}
         pipe = subprocess.PIPE
-        process = subprocess.Popen([self.binary], bufsize=0, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
+        process = subprocess.Popen(
+            [name or str(self.binary)],
+            executable=self.binary,
+            bufsize=0,
+            cwd=self.cwd,
+            env=environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+        )
         self._stack.enter_context(process)
         self._stack.callback(process.kill)
         assert process.stdin
@@ -70,9 +80,11 @@ class Host:
         process.stdin = None  # or communicate would close one that is to stay open
         return Running(process)
 
-    def call(self, verb: str, stdin: bytes | None = CONFIG, **variables: str) -> tuple[int, bytes, bytes]:
+    def call(
+        self, verb: str, stdin: bytes | None = CONFIG, *, name: str | None = None, **variables: str
+    ) -> tuple[int, bytes, bytes]:
         """Call the shim where no agent is needed for its answer."""
-        return self.start(verb, stdin, **variables).finish()
+        return self.start(verb, stdin, name=name, **variables).finish()
 
     def listen(self) -> None:
         """Listen as an agent does."""

@@ -35,6 +35,36 @@ def test_a_call_brings_all_that_the_agent_needs(host: Host) -> None:
     assert not os.get_inheritable(call.netns)
 
 
+def test_a_call_says_in_which_cgroups_it_was_made(host: Host) -> None:
+    """The shim is where its parent is, and the kernel's own text travels."""
+    host.start("ADD")
+    assert host.accept()[1].cgroup == Path("/proc/self/cgroup").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(None, "", id="unreadable"),
+        pytest.param(b"", "", id="empty"),
+        pytest.param(b"0::/caf\xe9\n", "0::/caf\udce9\n", id="any bytes"),
+        pytest.param(b"2:memory:/a\n0::/b", "2:memory:/a\n", id="half a line is another cgroup"),
+        pytest.param(b"1:pids:/%b\n" % (b"x" * 4087), f"1:pids:/{'x' * 4087}\n", id="as much as fits"),
+        pytest.param(b"1:pids:/a\n0::/%b\n" % (b"x" * 4087), "1:pids:/a\n", id="more than fits"),
+        pytest.param(b"0::/%b\n" % (b"x" * 5000), "", id="not one line fits"),
+    ],
+)
+def test_only_whole_lines_are_told_of_cgroups(odd: Host, tmp_path: Path, text: bytes | None, told: str) -> None:
+    """What is unknown is left out, and the call goes on; a recorded DEL holds the same."""
+    if text is not None:
+        (tmp_path / "cgroup").write_bytes(text)
+    odd.start("DEL", b"{}")
+    _, call = odd.accept()
+    kept = frames.record((odd.folder / "pending" / "c1").read_bytes())
+    assert [(one.cgroup, one.stdin, one.environment["CNI_COMMAND"]) for one in (call, kept)] == [
+        (told, b"{}", "DEL")
+    ] * 2
+
+
 @pytest.mark.parametrize("verb", ["ADD", "DEL", "CHECK"])
 def test_a_netns_that_cannot_be_opened_is_left_to_the_agent(host: Host, verb: str) -> None:
     """A vanished namespace is no reason for the shim to fail: DEL must get through."""
@@ -109,6 +139,21 @@ def test_without_a_command_it_says_what_it_is(lonely: Host) -> None:
     assert (status, stdout) == (0, b"")
     assert b"metacni 9.8.7" in stderr
     assert b"1.1.0" in stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param("metacni", b"metacni 9.8.7: a CNI meta-plugin", id="ours"),
+        pytest.param("/opt/cni/bin/multus", b"metacni 9.8.7: a CNI meta-plugin", id="in its place"),
+        pytest.param("/opt/metacni-1/bridge", b"metacni 9.8.7: a CNI meta-plugin", id="only the folder"),
+        pytest.param("/opt/metacni-bridge", b"metacni-bridge 9.8.7: a CNI plugin of the metacni agent's", id="nested"),
+    ],
+)
+def test_what_it_is_goes_by_its_name(lonely: Host, name: str, told: bytes) -> None:
+    """A plugin of the agent's does not introduce itself as the runtime's."""
+    status, _, stderr = lonely.call("", name=name)
+    assert (status, stderr.partition(b"\n")[0]) == (0, told)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +232,27 @@ def test_a_del_is_on_disk_before_the_agent_hears_of_it(host: Host) -> None:
     connection.answer(0, b"")
     assert shim.finish() == (0, b"", b"")
     assert record.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        pytest.param("metacni", True, id="metacni"),
+        pytest.param("multus", True, id="multus"),
+        pytest.param("multus-shim", True, id="multus-shim"),
+        pytest.param("metacnix", True, id="any other"),
+        pytest.param("metacni-bridge", False, id="nested"),
+        pytest.param("/opt/cni/bin/metacni-host-local", False, id="nested, by its path"),
+    ],
+)
+def test_only_the_sandboxs_own_del_is_recorded(host: Host, name: str, *, recorded: bool) -> None:
+    """Recovery takes a sandbox down for a record; one plugin's DEL, perhaps in the middle of an ADD, must not."""
+    shim = host.start("DEL", CNI_NETNS="/proc/self/ns/net", name=name)
+    connection, call = host.accept()
+    assert (call.program, call.netns is None) == (name.rpartition("/")[2], False)
+    assert (host.folder / "pending" / "c1").exists() == recorded
+    connection.answer(0, b"")
+    assert shim.finish() == (0, b"", b"")
 
 
 def test_an_older_record_stays(host: Host) -> None:

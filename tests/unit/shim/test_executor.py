@@ -4,7 +4,7 @@
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,11 @@ def start(host: Host, *options: str) -> Started:
     environment = {"PATH": os.environ["PATH"], "CNI_COMMAND": "ADD", "KUBECONFIG": "/the/agents/own"}
     with theirs:
         process = subprocess.Popen(
-            [host.binary, "--executor", *options], stdin=theirs.fileno(), stderr=subprocess.PIPE, env=environment
+            [host.binary, "--executor", *options],
+            stdin=theirs.fileno(),
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=host.cwd,
         )
     return Started(process, ours, Connection(ours))
 
@@ -108,18 +112,93 @@ def test_its_own_mounts_need_not_be_entered(host: Host) -> None:
     assert started.ended() == (0, b"")
 
 
-def test_it_joins_the_cgroups_that_it_is_given_and_stays_where_it_cannot(host: Host, tmp_path: Path) -> None:
-    """Its own process is written as 0; a folder that is none costs a line, not the work."""
-    for name in ("memory", "pids"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "cgroup.procs").touch()
-    options = [part for name in ("memory", "none", "pids") for part in ("--cgroup", str(tmp_path / name))]
-    started = start(host, "--host-pid", "0", *options)
+MOUNTS = """\
+22 1 0:21 / /proc rw - proc proc rw
+23 1 0:22 / {root}/v1 rw master:1 - tmpfs tmpfs rw,memory
+24 23 0:23 / {root}/cpu rw,nosuid shared:9 master:1 propagate_from:2 - cgroup cgroup rw,cpu,cpuacct
+25 23 0:24 / {root}/set rw - cgroup cgroup rw,cpuset
+26 23 0:25 /other {root}/elsewhere rw - cgroup cgroup rw,memory
+27 23 0:25 /node\\134x2d1/a\\040b {root}/my\\040memory rw - cgroup cgroup rw,memory
+28 23 0:26 / {root}/systemd rw - cgroup  rw,xattr,name=systemd
+29 23 0:27 /.. {root}/outside rw - cgroup2 cgroup2 rw,nsdelegate
+30 23 0:27 / {root}/unified rw - cgroup2 cgroup2 rw,nsdelegate
+31 23
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What became of a try to join cgroups."""
+
+    said: str
+    files: dict[str, str]
+
+
+def join(host: Host, root: Path, folders: Sequence[str], *cgroups: str) -> Joined:
+    """Give an executor these cgroups, where these folders are; what it said, and what it wrote where."""
+    files = [root / folder / "cgroup.procs" for folder in folders]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.touch()
+    (root / "mountinfo").write_text(MOUNTS.format(root=root))
+    started = start(host, "--host-pid", "0", *(part for cgroup in cgroups for part in ("--cgroup", cgroup)))
     assert started.connection.find([PluginType("gone")], []) == {"gone"}
     started.connection.close()
-    told = f"cannot join the cgroup '{tmp_path / 'none'}': No such file or directory\n"
-    assert started.ended() == (0, told.encode())
-    assert [(tmp_path / name / "cgroup.procs").read_text() for name in ("memory", "pids")] == ["0", "0"]
+    status, said = started.ended()
+    assert status == 0
+    return Joined(said.decode(), {folder: file.read_text() for folder, file in zip(folders, files, strict=True)})
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "folder"),
+    [
+        pytest.param("cpu,cpuacct:/a", "cpu/a", id="mounted together"),
+        pytest.param("cpuacct:/a", "cpu/a", id="the second of two"),
+        pytest.param("cpuset:/a:b/c", "set/a:b/c", id="a longer name, and a colon"),
+        pytest.param("cpuset:/", "set", id="the root"),
+        pytest.param(
+            "name=systemd:/system.slice/containerd.service", "systemd/system.slice/containerd.service", id="named"
+        ),
+        pytest.param(":/a", "unified/a", id="cgroup2, not the mount of what is outside"),
+    ],
+)
+def test_it_joins_a_cgroup_where_its_hierarchy_is_mounted(odd: Host, tmp_path: Path, cgroup: str, folder: str) -> None:
+    """Its own process is written there as 0."""
+    assert join(odd, tmp_path, [folder], cgroup) == Joined("", {folder: "0"})
+
+
+def test_a_mount_that_begins_deep_in_its_hierarchy_shows_what_is_below(odd: Host, tmp_path: Path) -> None:
+    """As on a node that is a container itself; the kernel's escapes are undone."""
+    joined = join(odd, tmp_path, ["elsewhere/runtime", "my memory/runtime"], "memory:/node\\x2d1/a b/runtime")
+    assert joined == Joined("", {"elsewhere/runtime": "", "my memory/runtime": "0"})
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "why"),
+    [
+        pytest.param("cpuset:/gone", "No such file or directory", id="gone"),
+        pytest.param("memory:/node-2", "its hierarchy is not mounted", id="not below any mount"),
+        pytest.param("memory:/node-12/b", "its hierarchy is not mounted", id="not below, but like it"),
+        pytest.param("pids:/a", "its hierarchy is not mounted", id="not mounted"),
+        pytest.param("cp:/a", "its hierarchy is not mounted", id="a part of a name"),
+        pytest.param(f":/{'x' * 4090}", "File name too long", id="too long"),
+    ],
+)
+def test_a_cgroup_it_cannot_join_costs_a_line_and_not_the_others(
+    odd: Host, tmp_path: Path, cgroup: str, why: str
+) -> None:
+    """The work is done where it can be."""
+    joined = join(odd, tmp_path, ["cpu/a", "systemd/b"], "cpu,cpuacct:/a", cgroup, "name=systemd:/b")
+    assert joined == Joined(f"cannot join the cgroup '{cgroup}': {why}\n", {"cpu/a": "0", "systemd/b": "0"})
+
+
+def test_without_a_list_of_mounts_it_stays(odd: Host, tmp_path: Path) -> None:
+    """As where /proc is not mounted."""
+    (tmp_path / "mountinfo").symlink_to("nowhere")
+    started = start(odd, "--host-pid", "0", "--cgroup", ":/a")
+    assert started.connection.find([PluginType("gone")], []) == {"gone"}
+    started.connection.close()
+    assert started.ended() == (0, b"cannot join the cgroup ':/a': No such file or directory\n")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +208,9 @@ def test_it_joins_the_cgroups_that_it_is_given_and_stays_where_it_cannot(host: H
         pytest.param(("--host-pid", "1/../self"), id="a-path"),
         pytest.param(("--host-pid", ""), id="empty"),
         pytest.param(("--hostpid", "1"), id="unknown"),
+        pytest.param(("--cgroup", "/sys/fs/cgroup"), id="a folder"),
+        pytest.param(("--cgroup", "memory:a"), id="no path"),
+        pytest.param(("--host-pid", "0", "--cgroup"), id="no-cgroup"),
     ],
 )
 def test_options_that_make_no_sense_are_a_mistake_in_the_call(host: Host, options: tuple[str, ...]) -> None:

@@ -20,10 +20,12 @@ from tests.unit.shim.host import CONFIG, Host, dead, until
 SECOND = 0.01
 
 
-def ask(host: Host, verb: str, variables: Mapping[str, str] | None = None) -> tuple[int, float, dict[str, object]]:
+def ask(
+    host: Host, verb: str, variables: Mapping[str, str] | None = None, name: str | None = None
+) -> tuple[int, float, dict[str, object]]:
     """Call the shim: its status, the seconds as it counts them, the error it printed."""
     began = time.monotonic()
-    status, stdout, _ = host.call(verb, CONFIG, **(variables or {}))
+    status, stdout, _ = host.call(verb, CONFIG, name=name, **(variables or {}))
     return status, (time.monotonic() - began) / SECOND, json.loads(stdout or "{}")
 
 
@@ -67,6 +69,35 @@ def test_an_uninstalled_agent_holds_no_pod(lonely: Host, age: float | None) -> N
     assert ask(lonely, "DEL")[0::2] == (0, {})
     assert frames.record((lonely.folder / "pending" / "c1").read_bytes()).environment["CNI_COMMAND"] == "DEL"
     assert ask(lonely, "DEL")[0] == 0
+
+
+@pytest.mark.parametrize("age", [pytest.param(700, id="dead for long"), pytest.param(None, id="never lived")])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_nested_del_never_succeeds_without_an_agent(lonely: Host, age: float | None, *, recorded: bool) -> None:
+    """Nobody would release what it names, and the record of the sandbox's own DEL is not its."""
+    if age is not None:
+        lonely.alive(age)
+    if recorded:
+        assert ask(lonely, "DEL", name="multus")[0] == 0
+    status, waited, error = ask(lonely, "DEL", name="metacni-host-local")
+    assert (status, error["code"]) == (1, 11)
+    assert waited >= 5
+    assert (lonely.folder / "pending").exists() == recorded
+
+
+@pytest.mark.parametrize(("age", "status"), [pytest.param(30, 0, id="just now"), pytest.param(90, 1, id="long ago")])
+def test_a_nested_status_goes_by_the_same_sign_of_life(host_of: Callable[[int], Host], age: float, status: int) -> None:
+    """An upgrade must not make the network of another plugin NotReady either."""
+    host = host_of(1000)
+    host.alive(age)
+    assert ask(host, "STATUS", name="metacni-bridge")[0] == status
+
+
+def test_a_nested_add_waits_as_any_other(lonely: Host) -> None:
+    """The agent is being restarted."""
+    status, waited, error = ask(lonely, "ADD", name="metacni-bridge")
+    assert waited >= 45
+    assert (status, error["code"]) == (1, 11)
 
 
 def test_a_socket_alone_is_an_agent_that_has_only_begun(lonely: Host) -> None:
