@@ -37,6 +37,9 @@ def _rows(prefix: str, schema: dict[str, Any]) -> list[tuple[str, str, str, str]
 
 
 def _kind(value: dict[str, Any]) -> str:
+    if "oneOf" in value:
+        *first, last = map(_kind, value["oneOf"])
+        return f"{', '.join(first)} or {last}"
     if "const" in value:
         return f"`{value['const']}`"
     if "enum" in value:

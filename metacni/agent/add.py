@@ -57,7 +57,7 @@ def require_plugins(node: Node, planned: Plan, request: Request) -> None:
         users = ", ".join(
             f"network {one.network!r}"
             for one in planned.attachments
-            if missing & {plugin.type for plugin in one.config.plugins}
+            if missing.intersection(node.residents.programs_of(one))
         )
         raise CniError(
             Code.CONFIG,

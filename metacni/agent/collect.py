@@ -138,10 +138,18 @@ def _told(node: Node, config: NodeConfig, live: list[Plan], named: frozenset[tup
 def _networks(all_of_them: Iterable[_Told]) -> list[_Told]:
     """Each distinct configuration once for each that owns some of it, in the order seen."""
     found: list[_Told] = []
-    for network in all_of_them:
-        if network not in found:
-            found.append(network)
+    for network, owners in all_of_them:
+        told = network, _carriers(network, owners)
+        if told not in found:
+            found.append(told)
     return found
+
+
+def _carriers(network: NetworkList, owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
+    """Who is told, whatever the reason for it was; what an old record does not say is a program's."""
+    return tuple(
+        Owner(resident=index < len(owners) and owners[index].resident) for index in range(len(network.plugins))
+    )
 
 
 def _valid(network: NetworkList, live: list[Plan]) -> frozenset[tuple[str, str]]:

@@ -59,8 +59,8 @@ def _delete(node: Node, request: Request, container_id: ContainerId) -> None:
             _delete_recorded(node, request, record)
     except CorruptRecord as cause:
         log.warning("the journal is damaged; deleting by today's definitions", extra={"cause": str(cause)})
-        planned = node.residents.owned(_todays_plan(node, request))
-        detach(node, _sandbox(node, request, planned, _path(request)), Known())
+        planned = node.residents.owned(_todays_plan(node, request), taking_away=True)
+        detach(node, _sandbox(node, request, planned, _path(node, request)), Known())
 
 
 def detach(node: Node, sandbox: Sandbox, known: Known) -> None:
@@ -78,7 +78,7 @@ def detach(node: Node, sandbox: Sandbox, known: Known) -> None:
 
 def _delete_recorded(node: Node, request: Request, record: Record) -> None:
     planned = recorded_plan(record)
-    detach(node, _sandbox(node, request, planned, _netns(request, record)), known(record, planned))
+    detach(node, _sandbox(node, request, planned, _netns(node, request, record)), known(record, planned))
 
 
 def _sandbox(node: Node, request: Request, planned: Plan, netns: NetnsPath) -> Sandbox:
@@ -111,14 +111,21 @@ def _todays_plan(node: Node, request: Request) -> Plan:
     return made
 
 
-def _netns(request: Request, record: Record) -> NetnsPath:
+def _netns(node: Node, request: Request, record: Record) -> NetnsPath:
     """The path, if it still leads to the namespace of the ADD; else "": another sandbox may have it by now."""
     try:
         return request.environment.netns if is_its_namespace(record, request.netns) else NetnsPath("")
     except CorruptRecord:
-        return _path(request)
+        return _path(node, request)
 
 
-def _path(request: Request) -> NetnsPath:
-    """The path, unless it leads nowhere."""
-    return NetnsPath("") if request.netns is None else request.environment.netns
+def _path(node: Node, request: Request) -> NetnsPath:
+    """The path, unless it leads nowhere, or to what is no pod's namespace (any more: E15)."""
+    if request.netns is None:
+        return NetnsPath("")
+    try:
+        node.require_foreign(request.netns)
+    except CniError as cause:
+        log.info("deleting without the namespace", extra={"cause": str(cause)})
+        return NetnsPath("")
+    return request.environment.netns

@@ -58,8 +58,10 @@ VERBS: Mapping[Verb, Work] = {
 class Dispatcher:
     """Hands each call to the pool of its verb, so that no kind of request can hold up another."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, remember: Callable[[Call], None] = lambda _call: None) -> None:
+        """Serve this node; `remember` is told of each call, for it knows where the runtime lives."""
         self._node = node
+        self._remember = remember
         limits = node.settings.limits
         delete_pool = Pool("DEL", limits.delete, limits.queue)
         work = Pool("ADD", limits.add, limits.queue)
@@ -79,6 +81,7 @@ class Dispatcher:
         """Start the call; `finished` is told when its answer is out, whatever became of it."""
         try:
             pools, work = self._wanted(call)
+            self._remember(call)
             asked = environment.parse(call.environment)
             request = Request(
                 environment=asked,

@@ -6,7 +6,7 @@ The schema alone decides what is allowed (it is what the documentation is made f
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -51,7 +51,7 @@ def _odd_keys(body: object, where: str) -> Iterator[tuple[str, object]]:
 
 
 def _in_words(fault: jsonschema.ValidationError) -> str:
-    told: Any = fault  # its fields are typed for every draft of JSON Schema at once
+    told: Any = _inside(fault)  # its fields are typed for every draft of JSON Schema at once
     key = told.json_path.removeprefix("$").removeprefix(".")
     what = f"key {key!r}: " if key else ""
     if told.validator == "additionalProperties":
@@ -60,6 +60,12 @@ def _in_words(fault: jsonschema.ValidationError) -> str:
         return f"the whole file is {_kind(told.instance)}, and must be {_TYPES[told.validator_value]}"
     phrase = _PHRASES.get(told.validator)
     return what + (phrase(told.instance, told.validator_value) if phrase else told.message)
+
+
+def _inside(fault: jsonschema.ValidationError) -> jsonschema.ValidationError:
+    """Of several alternatives the one that was meant: that which is wrong only further in. Where none is, the fault."""
+    meant = [each for each in fault.context or () if each.relative_path]
+    return meant[0] if meant else fault
 
 
 def _unknown(value: Mapping[str, object], known: Mapping[str, object]) -> str:
@@ -73,6 +79,15 @@ def _unknown(value: Mapping[str, object], known: Mapping[str, object]) -> str:
 def _wrong_type(value: object, wanted: str) -> str:
     kind = "it is empty" if value is None else f"{_written(value)} is {_kind(value)}"
     return f"{kind}, and must be {_TYPES[wanted]}{_yaml_hint(value)}"
+
+
+def _no_alternative(value: object, wanted: Sequence[Mapping[str, Any]]) -> str:
+    """Neither a word nor of a type that would do as well."""
+    words = ", ".join(word for each in wanted for word in each.get("enum", ()))
+    types = " or ".join(_TYPES[each["type"]] for each in wanted if "type" in each)
+    if value is None:
+        return f"it is empty, and must be one of {words}, or {types}"
+    return f"{_written(value)} is not one of {words}, and no {types.removeprefix('a ')}{_yaml_hint(value)}"
 
 
 def _kind(value: object) -> str:
@@ -96,6 +111,7 @@ def _yaml_hint(value: object) -> str:
 _PHRASES: Mapping[str, Callable[[Any, Any], str]] = {
     "type": _wrong_type,
     "enum": lambda value, wanted: f"{_written(value)} is not one of {', '.join(wanted)}{_yaml_hint(value)}",
+    "oneOf": _no_alternative,
     "minimum": lambda value, wanted: f"{_written(value)} is less than {wanted}",
     "maximum": lambda value, wanted: f"{_written(value)} is more than {wanted}",
     "minLength": lambda _value, _wanted: "it is empty",

@@ -105,13 +105,16 @@ class Residents:
         self._sysctls = sysctls
         self._told: set[tuple[str, str]] = set()
 
-    def owned(self, planned: Plan) -> Plan:
+    def owned(self, planned: Plan, *, taking_away: bool = False) -> Plan:
         """The plan with the owner of each plugin in it.
 
         Raises:
-            CniError: code 2, a plugin is to be served in the agent and cannot.
+            CniError: code 2, a plugin is to be served in the agent and cannot; never for taking away, which a delegate
+                does of any configuration.
         """
-        return replace(planned, attachments=tuple(map(self._owned, planned.attachments)))
+        return replace(
+            planned, attachments=tuple(self._owned(one, taking_away=taking_away) for one in planned.attachments)
+        )
 
     def owners(self, network: NetworkList) -> tuple[Owner, ...]:
         """Who would attach a network that no sandbox asks for (STATUS); what cannot be served is left to programs."""
@@ -121,11 +124,16 @@ class Residents:
             return ()
 
     def programs(self, planned: Plan) -> tuple[PluginType, ...]:
-        """Every program that the plan needs, each once and in order: what must be found before anything runs.
+        """Every program that the plan needs, each once and in order: what must be found before anything runs."""
+        return tuple(dict.fromkeys(kind for one in planned.attachments for kind in self.programs_of(one)))
 
-        An IPAM of a foreign plugin is that plugin's to find; one of a delegate's is ours.
-        """
-        return tuple(dict.fromkeys(kind for one in planned.attachments for kind in self._programs(one)))
+    def programs_of(self, attachment: Attachment) -> Iterable[PluginType]:
+        """Those that one attachment needs: a foreign plugin finds its IPAM by itself, for a delegate we must."""
+        for index, plugin in enumerate(attachment.config.plugins):
+            if not attachment.owner(index).resident:
+                yield plugin.type
+            elif ipam := owner.foreign_ipam(plugin.raw, self._delegates):
+                yield ipam
 
     def serves(self, program: str) -> bool:
         """Whether a call under this name of the shim's is for one of the delegates."""
@@ -158,32 +166,39 @@ class Residents:
         with Netlink(self._opener.socket(pod)) as links:
             groups.delete(links, indexes)
 
-    def _owned(self, attachment: Attachment) -> Attachment:
+    def _owned(self, attachment: Attachment, *, taking_away: bool) -> Attachment:
         try:
-            return replace(attachment, owners=self._owners(attachment.config, attachment.capability_args))
+            owners = self._owners(attachment.config, attachment.capability_args, taking_away=taking_away)
+            return replace(attachment, owners=owners)
         except CniError as fault:
             raise fault.within(f"network {attachment.network!r} ({attachment.ifname})") from fault
 
-    def _owners(self, network: NetworkList, capability_args: Mapping[str, Json]) -> tuple[Owner, ...]:
+    def _owners(
+        self, network: NetworkList, capability_args: Mapping[str, Json], *, taking_away: bool = False
+    ) -> tuple[Owner, ...]:
         bodies = (
             config.request(plugin, network, runtime_config=capability_args, prev_result=None)
             for plugin in network.plugins
         )
-        found = tuple(self._choice.of(plugin.type, body) for plugin, body in zip(network.plugins, bodies, strict=True))
+        found = tuple(
+            self._owner(plugin.type, body, taking_away=taking_away)
+            for plugin, body in zip(network.plugins, bodies, strict=True)
+        )
         for plugin, one in zip(network.plugins, found, strict=True):
             if one.why:
                 self._tell(plugin.type, network, one.why)
         return found
+
+    def _owner(self, kind: PluginType, body: Mapping[str, Json], *, taking_away: bool) -> Owner:
+        try:
+            return self._choice.of(kind, body)
+        except CniError:
+            if taking_away:
+                return owner.AGENT
+            raise
 
     def _tell(self, kind: PluginType, network: NetworkList, why: str) -> None:
         """Log a reason once: somebody will wonder why this network is slower than that one."""
         if (network.name, why) not in self._told and len(self._told) < MOST_REASONS:
             self._told.add((network.name, why))
             log.info("plugin %r is left to a program: %s", kind, why, extra={"network": network.name})
-
-    def _programs(self, attachment: Attachment) -> Iterable[PluginType]:
-        for index, plugin in enumerate(attachment.config.plugins):
-            if not attachment.owner(index).resident:
-                yield plugin.type
-            elif ipam := owner.foreign_ipam(plugin.raw, self._delegates):
-                yield ipam

@@ -48,6 +48,9 @@ class Settings:
     executor: Literal["auto", "none"] = "auto"
     resident: Literal["auto", "none"] | frozenset[str] = "auto"
     trusted_delegates: frozenset[str] = frozenset()
+    sysctl_dir: Path = Path("/proc/sys/net")
+    netns_dir: Path = Path("/run/netns")
+    host_paths: tuple[str, ...] | None = None
     state_dir: Path = Path("/var/lib/cni/metacni")  # no key of the file: --state-dir
 
 
@@ -119,6 +122,9 @@ _NAMES = {
     "executor": "executor",
     "resident": "resident",
     "trustedDelegates": "trusted_delegates",
+    "sysctlDir": "sysctl_dir",
+    "netnsDir": "netns_dir",
+    "hostPaths": "host_paths",
 }
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "cniConfDir": Path,
@@ -129,4 +135,7 @@ _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "drainSeconds": float,
     "resident": _resident,
     "trustedDelegates": frozenset,
+    "sysctlDir": Path,
+    "netnsDir": Path,
+    "hostPaths": tuple,
 }

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from metacni import shim
-from metacni.agent import log, settings
+from metacni.agent import ground, log, settings
 from metacni.agent.dispatch import Dispatcher
 from metacni.agent.node import Executor, Node
 from metacni.agent.recover import finish, recover
@@ -25,6 +25,7 @@ from metacni.agent.settings import SettingsError
 from metacni.cli import delegates
 from metacni.cli.command import CommandError
 from metacni.exec import executor
+from metacni.exec.home import Home
 from metacni.exec.pending import Pending
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Journal
@@ -46,18 +47,39 @@ def run(options: argparse.Namespace) -> int:
     except SettingsError as fault:
         raise CommandError(str(fault)) from fault
     log.configure(chosen.log_level)
+    look(options, chosen)
     return assemble(options, chosen, _journal(options.state_dir))
+
+
+def look(options: argparse.Namespace, chosen: settings.Settings) -> None:
+    """See whether the ground holds, before anything is touched.
+
+    Raises:
+        CommandError: it names each thing that no pod can be attached without.
+    """
+    folders = {"state folder": options.state_dir, "folder of the socket": socket_path(options).parent}
+    found = ground.inspect(chosen, folders=folders, host_pid=options.host_pid)
+    for line in found.warnings:
+        logger.warning(line)
+    if found.errors:
+        raise CommandError("\n  ".join(("cannot start, for this is missing:", *found.errors)))
+
+
+def socket_path(options: argparse.Namespace) -> Path:
+    """Where shims find the agent."""
+    return Path(options.socket or os.environ.get("METACNI_SOCKET", DEFAULT_SOCKET))
 
 
 def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Journal) -> int:
     """Put the edges together around this journal, and serve."""
     _allow_descriptors()
-    path: Path = options.socket or Path(os.environ.get("METACNI_SOCKET", DEFAULT_SOCKET))
+    path = socket_path(options)
     source, publisher = edges(options)
-    opener = Opener()
+    opener = Opener(chosen.sysctl_dir)
     opener.start()
     loaded = delegates.load(chosen.trusted_delegates)
     pending = Pending(path.parent)
+    home = Home(options.state_dir)
     node = Node(
         settings=replace(chosen, state_dir=options.state_dir.absolute()),
         journal=journal,
@@ -65,12 +87,12 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
         publisher=publisher,
         routes=partial(change_default_routes, opener),
         pending=pending,
-        executor=executor_of(options, chosen),
+        executor=executor_of(options, chosen, home),
         residents=Residents(
-            loaded, opener=opener, types=types_of(chosen), visible=lambda _: True, sysctls=Path("/proc/sys/net")
+            loaded, opener=opener, types=types_of(chosen), visible=ground.visible(chosen), sysctls=chosen.sysctl_dir
         ),
     )
-    return serve(node, Server(path, Dispatcher(node)), pending)
+    return serve(node, Server(path, Dispatcher(node, home.remember)), pending)
 
 
 def types_of(chosen: settings.Settings) -> frozenset[str] | None:
@@ -80,12 +102,14 @@ def types_of(chosen: settings.Settings) -> frozenset[str] | None:
     return None if chosen.resident == "auto" else frozenset()
 
 
-def executor_of(options: argparse.Namespace, chosen: settings.Settings) -> Executor:
+def executor_of(options: argparse.Namespace, chosen: settings.Settings, home: Home | None = None) -> Executor:
     """Who runs plugins when no shim is there to do it."""
     if chosen.executor == "none":
         return executor.NoExecutor("the setting `executor` is `none`")
+    if reason := ground.why_no_executor(chosen, options.host_pid):
+        return executor.NoExecutor(reason)
     try:
-        return executor.Executor(shim.binary(), options.host_pid)
+        return executor.Executor(shim.binary(), options.host_pid, home)
     except FileNotFoundError as cause:
         return executor.NoExecutor(str(cause))
 

@@ -55,6 +55,7 @@ def _loaded(point: EntryPoint) -> Delegate:
         delegate: Delegate = point.load()
     except Exception as cause:  # importing somebody's module can fail in any way
         raise CommandError(f"{where}: {type(cause).__name__}: {' '.join(str(cause).split())}") from cause
-    if getattr(delegate, "name", None) != point.name or not callable(getattr(delegate, "serve", None)):
+    able = all(callable(getattr(delegate, method, None)) for method in ("declines", "serve"))
+    if getattr(delegate, "name", None) != point.name or not able:
         raise CommandError(f"{where}: {point.value!r} is no delegate of that name")
     return delegate

@@ -28,7 +28,8 @@ EXIT_STATUS: Final = 70
 """How the process ends when the thread cannot come back (EX_SOFTWARE)."""
 
 _STDERR: Final = 2
-_SYSCTLS: Final = Path("/proc/sys/net")
+SYSCTLS: Final = Path("/proc/sys/net")
+"""The kernel's own place; a container cannot write there, and has the folder mounted elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,9 @@ class _Request:
 class Opener:
     """The thread. Any thread may ask; requests are served one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, sysctls: Path = SYSCTLS) -> None:
+        """Start nothing yet; `sysctls` is a folder that shows /proc/sys/net, to be written in."""
+        self._sysctls = sysctls
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="netns-opener", daemon=True)
         self._home = -1
@@ -136,7 +139,7 @@ class Opener:
         except OSError as error:  # then the thread has not moved
             raise CniError(Code.NETNS, f"cannot enter the pod's network namespace: {sandbox.cause(error)}") from error
         try:
-            return _open_here(request.sysctls)
+            return _open_here(self._sysctls, request.sysctls)
         finally:
             self._come_home()
 
@@ -153,7 +156,7 @@ class Opener:
         os._exit(EXIT_STATUS)
 
 
-def _open_here(sysctls: Sequence[str]) -> Opened:
+def _open_here(folder: Path, sysctls: Sequence[str]) -> Opened:
     with ExitStack() as undo:
         try:
             kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
@@ -163,7 +166,7 @@ def _open_here(sysctls: Sequence[str]) -> Opened:
             raise CniError(Code.IO, f"cannot open a netlink socket in the pod: {sandbox.cause(error)}") from error
         found = {}
         for name in sysctls:
-            fd = _sysctl(name)
+            fd = _sysctl(folder, name)
             if fd is not None:
                 undo.callback(os.close, fd)
                 found[name] = fd
@@ -171,18 +174,18 @@ def _open_here(sysctls: Sequence[str]) -> Opened:
         return Opened(socket=sock, sysctls=found)
 
 
-def _sysctl(name: str) -> int | None:
+def _sysctl(folder: Path, name: str) -> int | None:
     if name.startswith("/") or ".." in name.split("/"):
-        raise ValueError(f"{name!r} does not name a file below {_SYSCTLS}")
+        raise ValueError(f"{name!r} does not name a file below {folder}")
     try:
-        return os.open(_SYSCTLS / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CniError(
             Code.IO,
             f"cannot open sysctl {name!r} of the pod: {sandbox.cause(error)}",
-            "the agent needs /proc/sys/net writable: run it privileged, or with an unmasked /proc",
+            f"the agent needs {str(folder)!r} writable: mount the host's /proc/sys/net, and name it in `sysctlDir`",
         ) from error
 
 

@@ -81,6 +81,26 @@ def test_a_sysctl_file_is_the_pods(opener: Opener, host: Namespace, pod: Pod) ->
     assert host.run("cat", f"/proc/sys/net/{name}") == "1\n"
 
 
+def test_a_sysctl_file_is_the_pods_where_the_folder_is_mounted_again(host: Namespace, pod: Pod, tmp_path: Path) -> None:
+    """What a container has in place of its own read-only /proc/sys follows the thread just as well."""
+    one = pod()
+    one.cable("net1", host, "net1")
+    name = "ipv6/conf/net1/accept_ra_defrtr"
+    subprocess.run(["mount", "--bind", "/proc/sys/net", tmp_path], check=True)
+    opener = Opener(tmp_path)
+    opener.start()
+    try:
+        with entry(one) as fd:
+            opened = opener.open(fd, [name])
+        os.pwrite(opened.sysctls[name], b"0", 0)
+        opened.close()
+    finally:
+        opener.stop()
+        subprocess.run(["umount", tmp_path], check=True)
+    assert one.run("cat", f"/proc/sys/net/{name}") == "0\n"
+    assert host.run("cat", f"/proc/sys/net/{name}") == "1\n"
+
+
 def test_each_of_many_gets_its_own(opener: Opener, host: Namespace, pod: Pod) -> None:
     """Eight threads ask for five pods, a thousand times: never another pod's socket, and no descriptor is left."""
     pods = [pod() for _ in range(5)]

@@ -11,11 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from metacni.agent.node import Node, Request
+from metacni.agent.resident import Delegate, Residents
 from metacni.agent.settings import Settings
 from metacni.cni import environment
 from metacni.cni.errors import CniError
@@ -26,6 +27,7 @@ from metacni.exec.outcome import Output
 from metacni.journal.journal import Journal
 from metacni.journal.record import Record
 from metacni.kube.source import Health, NetworkDefinition, PodInfo, PodRef
+from metacni.netns.opener import Opener
 
 ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=team;K8S_POD_NAME=web;K8S_POD_UID=u1"
 ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
@@ -288,6 +290,17 @@ def node_config(*delegates: Mapping[str, Any], **keys: object) -> dict[str, Any]
     return {"cniVersion": "1.1.0", "name": "node-net", "type": "metacni", "delegates": chosen, **keys}
 
 
+def residents(*delegates: Delegate, types: frozenset[str] | None = None) -> Residents:
+    """These delegates in an agent that can enter no pod, and that sees /shared of the node's files."""
+    return Residents(
+        delegates,
+        opener=Opener(),
+        types=types,
+        visible=lambda path: path.startswith("/shared"),
+        sysctls=Path("/proc/sys/net"),
+    )
+
+
 @dataclass
 class Bench:
     """One agent of fakes around a real journal, and a runtime that calls it."""
@@ -307,6 +320,10 @@ class Bench:
     def path(self) -> str:
         """The path that leads to it."""
         return str(self.folder / "netns")
+
+    def load(self, *delegates: Delegate, types: frozenset[str] | None = None) -> None:
+        """Start it anew with these delegates."""
+        self.node = replace(self.node, residents=residents(*delegates, types=types))
 
     def request(self, verb: str, *, container: str = "c1", args: str = ARGS, **more: Any) -> Request:
         """One call; `netns`, `config`, `stdin`, `parent`, `runner` and `seconds` may differ from the usual.
@@ -362,6 +379,7 @@ def bench(folder: Path, journal: Journal, settings: Settings | None = None) -> B
         routes=routes,
         pending=pending,
         executor=executor,
+        residents=residents(),
         require_foreign=lambda _fd: None,
     )
     return Bench(

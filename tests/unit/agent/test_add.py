@@ -14,13 +14,14 @@ import pytest
 from metacni.agent.add import add
 from metacni.agent.delete import delete
 from metacni.cni.errors import CniError, Code
-from metacni.cni.names import PluginType
+from metacni.cni.names import ContainerId, PluginType
 from metacni.exec.channel import ShimGone
 from metacni.exec.frames import Execution
 from metacni.exec.outcome import Output
 from metacni.kube.errors import SourceUnavailable
 from metacni.netns import sandbox as namespaces
 from tests.unit.agent import fakes
+from tests.unit.agent.delegates import FakeDelegate, Served
 from tests.unit.agent.fakes import Bench, FullDiskJournal, failure, network, node_config, output
 
 
@@ -347,3 +348,89 @@ def test_an_add_takes_back_the_record_of_an_earlier_del(bench: Bench) -> None:
     """One that was refused and never repeated must not take the living pod down at the agent's next start."""
     add(bench.node, bench.request("ADD"))
     assert bench.pending.settled == ["c1"]
+
+
+def test_what_is_ours_is_carried_out_in_the_agent(bench: Bench) -> None:
+    """No program is sought for it, its delegate gets the pod's namespace, and the answer is put together as ever."""
+    two_networks(bench)
+    bridge, macvlan = FakeDelegate("bridge"), FakeDelegate("macvlan")
+    bench.load(bridge, macvlan)
+    answer = json.loads(add(bench.node, bench.request("ADD", networks="lan, storage")))
+    assert [one["name"] for one in answer["interfaces"]] == ["eth0", "net1", "net2"]
+    assert (bridge.calls, macvlan.calls) == ([("ADD", "eth0")], [("ADD", "net1")])
+    assert [one.pod for one in (*bridge.served, *macvlan.served)] == [bench.netns] * 2
+    assert bench.runner.calls == [("ADD", "tuning", "net1"), ("ADD", "ipvlan", "net2")]
+    assert [types for types, _ in bench.runner.finds] == [("host-local", "tuning", "ipvlan")]
+
+
+def test_where_all_is_ours_no_program_is_sought(bench: Bench) -> None:
+    """A round trip to the shim less."""
+    bench.load(FakeDelegate("bridge"), FakeDelegate("host-local"))
+    add(bench.node, bench.request("ADD"))
+    assert (bench.runner.finds, bench.runner.calls) == ([], [])
+
+
+def test_the_ipam_of_a_delegate_is_missed_before_anything_runs(bench: Bench) -> None:
+    """A foreign plugin's is that one's to find; ours asks the shim for it, so its network is named (B1)."""
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge)
+    bench.source.definitions["team", "lan"] = network("macvlan", ipam={"type": "dhcp"})
+    bench.runner.missing = frozenset({PluginType("dhcp")})
+    config = node_config(fakes.default_delegate(ipam={"type": "dhcp"}))
+    fault = fault_of(bench, networks="lan", config=config)
+    assert fault.code == Code.CONFIG
+    assert fault.msg == "network 'cbr0': cannot find plugin 'dhcp' in '/opt/cni/bin:/usr/lib/cni'"
+    assert (bridge.calls, bench.runner.calls, bench.files()) == ([], [], [])
+
+
+def test_the_journal_holds_owners_and_links(bench: Bench) -> None:
+    """Who takes it away, why not we, and which links may go together: of each attachment, in order."""
+    two_networks(bench)
+    made = {"eth0": [4], "net2": [7, 8]}
+
+    def linked(one: Served) -> bytes:
+        for index in made[one.variables["CNI_IFNAME"]]:
+            one.edges.made(index)
+        return b'{"cniVersion":"1.1.0"}'
+
+    bench.load(
+        FakeDelegate("bridge", replies={"ADD": linked}),
+        FakeDelegate("macvlan", reason="key 'bc' is not known"),
+        FakeDelegate("ipvlan", replies={"ADD": linked}),
+    )
+    add(bench.node, bench.request("ADD", networks="lan, storage"))
+    record = bench.node.journal.open(ContainerId("c1"))
+    assert record is not None
+    assert [one["owners"] for one in json.loads(record.plan)["attachments"]] == [
+        [{"by": "agent"}],
+        [{"by": "program", "why": "key 'bc' is not known"}, {"by": "program"}],
+        [{"by": "agent"}],
+    ]
+    assert json.loads(record.answer or b"")["links"] == [[4], [], [7, 8]]
+
+
+def test_what_must_be_ours_and_cannot_leaves_nothing(bench: Bench) -> None:
+    """Code 2 with the network in front, an Event, and not a step was made."""
+    bridge = FakeDelegate("bridge", reason="key 'x' is not known")
+    bench.load(bridge, types=frozenset({"bridge"}))
+    fault = fault_of(bench)
+    told = "network 'cbr0' (eth0): cannot serve plugin 'bridge' in the agent: key 'x' is not known"
+    assert (fault.code, fault.msg) == (Code.UNSUPPORTED_FIELD, told)
+    assert bench.publisher.events == [("FailedAttach", told, True)]
+    assert (bridge.calls, bench.runner.calls, bench.files()) == ([], [], [])
+
+
+def test_a_failure_after_a_delegate_takes_back_what_that_made(bench: Bench) -> None:
+    """With the pod's namespace, and also after the shim's death, while the namespace stands."""
+    two_networks(bench)
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge)
+    bench.runner.script("macvlan", "ADD", failure(100, "no"), ShimGone("killed"))
+    fault_of(bench, networks="lan")
+    assert (bridge.calls, bench.files()) == ([("ADD", "eth0"), ("DEL", "eth0")], [])
+    assert bridge.served[1].pod == bench.netns
+    with pytest.raises(ShimGone):
+        add(bench.node, bench.request("ADD", networks="lan"))
+    assert bridge.calls[2:] == [("ADD", "eth0"), ("DEL", "eth0")]
+    assert bridge.served[3].pod not in (None, bench.netns)
+    assert (bridge.served[3].variables["CNI_NETNS"], bench.files()) == (bench.path, [])

@@ -4,7 +4,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -13,17 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metacni.agent import attach
+from metacni.agent.attach import Known
 from metacni.agent.runner import Sandbox
 from metacni.cni import config, jsontext
 from metacni.cni.errors import CniError
 from metacni.cni.jsontext import Json
 from metacni.cni.names import ContainerId, IfName, NetnsPath, NetworkName
+from metacni.core.owner import AGENT, PROGRAM
 from metacni.core.plan import Attachment, Plan
 from metacni.exec.channel import ShimGone
 from metacni.exec.outcome import Output
+from tests.unit.agent.delegates import FakeResident
 from tests.unit.agent.fakes import DONE, FakeRunner, failure, output, stdin_of
 
 NONE: frozenset[str] = frozenset()
+POD = 77
+"""A number that stands for the pod's open namespace."""
 
 
 class Notebook:
@@ -54,7 +59,9 @@ def attachment(number: int, *types: str, version: str = "1.1.0", **keys: Json) -
     )
 
 
-def sandbox(plugins: FakeRunner, *attachments: Attachment, prev_result: Json = None) -> Sandbox:
+def sandbox(
+    plugins: FakeRunner, *attachments: Attachment, prev_result: Json = None, resident: FakeResident | None = None
+) -> Sandbox:
     """A sandbox with these attachments."""
     plan = Plan(
         container_id=ContainerId("c1"),
@@ -67,7 +74,14 @@ def sandbox(plugins: FakeRunner, *attachments: Attachment, prev_result: Json = N
         attachments=attachments,
         prev_result=prev_result,
     )
-    return Sandbox(plan=plan, netns=plan.netns, runner=plugins, deadline=time.monotonic() + 100)
+    return Sandbox(
+        plan=plan,
+        netns=plan.netns,
+        pod=POD,
+        runner=plugins,
+        resident=resident or FakeResident(plugins),
+        deadline=time.monotonic() + 100,
+    )
 
 
 def add_and_undo(where: Sandbox, plugins: FakeRunner) -> bool:
@@ -172,7 +186,7 @@ def test_the_stdin_of_del_is_that_of_add_and_the_result(version: str) -> None:
     added = {str(each.type): each.stdin for each in plugins.executions}
     plugins.forget()
     final: Json = {"cniVersion": version, "ips": []}
-    assert attach.delete(where, {0: final}) == []
+    assert attach.delete(where, Known(results={0: final})) == []
     tail = b',"prevResult":' + jsontext.dumps(final) if version != "0.3.1" else b""
     first = added["bridge"]
     assert first == (
@@ -191,7 +205,7 @@ def test_del_goes_on_to_the_next_network_but_not_within_a_list() -> None:
     plugins.script("d", "DEL", failure(5, "disk"))
     plugins.script("b", "DEL", failure(11, "busy"))
     where = sandbox(plugins, attachment(0, "a", "b"), attachment(1, "c", "d"), attachment(2, "e"))
-    failures = attach.delete(where, {})
+    failures = attach.delete(where, Known())
     assert [plugin for _, plugin, _ in plugins.calls] == ["e", "d", "b"]
     assert [(fault.code, fault.msg) for fault in failures] == [
         (5, "network 'n1' (net1), DEL: plugin 'd': disk"),
@@ -204,7 +218,7 @@ def test_del_ends_when_the_shim_is_gone() -> None:
     plugins = FakeRunner()
     plugins.script("b", "DEL", ShimGone("hung up"))
     with pytest.raises(ShimGone):
-        attach.delete(sandbox(plugins, attachment(0, "a"), attachment(1, "b")), {})
+        attach.delete(sandbox(plugins, attachment(0, "a"), attachment(1, "b")), Known())
     assert [plugin for _, plugin, _ in plugins.calls] == ["b"]
 
 
@@ -344,3 +358,107 @@ def test_a_plugin_that_refused_add_cannot_hold_the_sandbox_by_refusing_del(
     plugins.script(culprit, "ADD", Output(status=add_status, stdout=refusal.stdout, stderr=b""))
     plugins.script(culprit, "DEL", refusal)
     assert add_and_undo(sandbox(plugins, attachment(0, *plugins_of_it)), plugins) is gone
+
+
+def ours(number: int, *types: str) -> Attachment:
+    """A network whose plugins are all delegates of ours."""
+    return replace(attachment(number, *types), owners=(AGENT,) * len(types))
+
+
+def test_the_links_that_may_go_with_their_group_are_kept_by_attachment() -> None:
+    """In order; what a program made is the program's."""
+    plugins = FakeRunner()
+    resident = FakeResident(plugins, makes={"eth0": [4], "net2": [7, 8]})
+    where = sandbox(plugins, ours(0, "bridge"), attachment(1, "macvlan"), ours(2, "ipvlan"), resident=resident)
+    with attach.Undo(where, lambda: None, lambda: nullcontext(where)) as undo:
+        attached = attach.add(where, Notebook(plugins), undo)
+    assert [one.links for one in attached] == [(4,), (), (7, 8)]
+    assert [[str(ip.address) for ip in one.result.ips] for one in attached] == [
+        ["10.0.0.2/24"],
+        ["10.0.1.2/24"],
+        ["10.0.2.2/24"],
+    ]
+    assert resident.pods == [POD, POD]
+
+
+MIXED = replace(attachment(1, "a", "b"), owners=(AGENT, PROGRAM))
+
+
+@pytest.mark.parametrize(
+    ("between", "links", "deletions"),
+    [
+        pytest.param(ours(1, "b"), {0: [4], 1: [5], 2: [6, 7]}, [(POD, (6, 7, 5, 4), 0)], id="one-group"),
+        pytest.param(
+            attachment(1, "b"), {0: [3, 4], 1: [], 2: [6, 7]}, [(POD, (6, 7), 0), (POD, (3, 4), 2)], id="two-groups"
+        ),
+        pytest.param(MIXED, {0: [3, 4], 2: [6, 7]}, [(POD, (6, 7), 0), (POD, (3, 4), 3)], id="half-a-programs"),
+        pytest.param(ours(1, "b"), {2: [6, 7]}, [(POD, (6, 7), 0)], id="some-unknown"),
+        pytest.param(attachment(1, "b"), {0: [4], 1: [], 2: [6]}, [], id="one-link-alone"),
+        pytest.param(ours(1, "b"), {}, [], id="none-known"),
+    ],
+)
+def test_the_links_of_delegates_that_follow_each_other_are_deleted_together(
+    between: Attachment, links: Mapping[int, Sequence[int]], deletions: list[tuple[int, tuple[int, ...], int]]
+) -> None:
+    """Once, before their DELs, and never across a program (decision 6); every DEL is made all the same."""
+    plugins = FakeRunner()
+    resident = FakeResident(plugins)
+    where = sandbox(plugins, ours(0, "a"), between, ours(2, "c"), resident=resident)
+    assert attach.delete(where, Known(links=links)) == []
+    assert resident.deletions == deletions
+    assert [name for _, _, name in plugins.calls] == ["net2", *["net1"] * len(between.config.plugins), "eth0"]
+
+
+def test_a_group_that_cannot_be_deleted_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """Each delegate's own DEL tries again, and tells."""
+    plugins = FakeRunner()
+    resident = FakeResident(plugins, fault=CniError(5, "cannot delete links of the pod"))
+    where = sandbox(plugins, ours(0, "a"), ours(1, "b"), resident=resident)
+    with caplog.at_level(logging.INFO):
+        assert attach.delete(where, Known(links={0: [4], 1: [5]})) == []
+    assert len(resident.deletions) == 1
+    assert plugins.calls == [("DEL", "b", "net1"), ("DEL", "a", "eth0")]
+    assert "the pod's links are deleted one by one" in caplog.text
+
+
+def test_without_the_pod_no_links_are_deleted() -> None:
+    """They went with it; their delegates are told all the same."""
+    plugins = FakeRunner()
+    resident = FakeResident(plugins)
+    where = replace(sandbox(plugins, ours(0, "a"), ours(1, "b"), resident=resident), pod=None)
+    assert attach.delete(where, Known(links={0: [4], 1: [5]})) == []
+    assert (resident.deletions, resident.pods) == ([], [None, None])
+
+
+def test_an_undo_tells_each_owner_and_deletes_nothing_together() -> None:
+    """What was begun only is known to its delegate, so it looks for itself."""
+    plugins = FakeRunner()
+    plugins.script("macvlan", "ADD", failure(7, "no"))
+    resident = FakeResident(plugins, makes={"eth0": [4, 5]})
+    assert add_and_undo(
+        sandbox(plugins, ours(0, "bridge"), attachment(1, "tuning"), ours(2, "macvlan"), resident=resident), plugins
+    )
+    assert [plugin for verb, plugin, _ in plugins.calls if verb == "DEL"] == ["macvlan", "tuning", "bridge"]
+    assert resident.pods == [POD] * 4
+    assert resident.deletions == []
+
+
+def test_what_a_delegate_did_not_foresee_is_undone_too() -> None:
+    """A fault of the code in the agent leaves no more behind than a plugin that fails."""
+    plugins = FakeRunner()
+    plugins.script("b", "ADD", KeyError("a fault of ours"))
+    where = sandbox(plugins, ours(0, "a"), ours(1, "b"))
+    gone: list[bool] = []
+    undoing = attach.Undo(where, lambda: gone.append(True), lambda: nullcontext(where))
+    with pytest.raises(KeyError), undoing as undo:
+        attach.add(where, Notebook(plugins), undo)
+    assert [plugin for verb, plugin, _ in plugins.calls if verb == "DEL"] == ["b", "a"]
+    assert gone == [True]
+
+
+def test_a_delegate_that_refused_add_cannot_hold_the_sandbox_by_refusing_del() -> None:
+    """As with programs (B15)."""
+    plugins = FakeRunner()
+    plugins.script("a", "ADD", failure(999, "no"))
+    plugins.script("a", "DEL", failure(999, "no"))
+    assert add_and_undo(sandbox(plugins, ours(0, "a")), plugins)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CHECK: every network against what its ADD answered."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from metacni.agent.check import check
 from metacni.cni.errors import CniError, Code
 from metacni.exec.channel import ShimGone
 from tests.unit.agent import fakes
+from tests.unit.agent.delegates import FakeDelegate
 from tests.unit.agent.fakes import Bench, failure, network
 
 
@@ -81,5 +83,20 @@ def test_only_types_that_the_settings_name_may_object(bench: Bench) -> None:
     bench.runner.script("macvlan", "CHECK", failure(100, "not implemented"))
     check(bench.node, bench.request("CHECK"))
     bench.runner.script("bridge", "CHECK", failure(101, "address is missing"))
+    fault = fault_of(bench)
+    assert (fault.code, fault.msg) == (101, "network 'cbr0' (eth0), CHECK: plugin 'bridge': address is missing")
+
+
+def test_whoever_attached_is_asked(bench: Bench) -> None:
+    """A delegate with the pod's namespace and its final result; it may object like a program (B19)."""
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge)
+    attach(bench)
+    bench.load(bridge, types=frozenset({"macvlan"}))
+    check(bench.node, bench.request("CHECK"))
+    assert (bridge.calls, bench.runner.calls) == ([("ADD", "eth0"), ("CHECK", "eth0")], [("CHECK", "macvlan", "net1")])
+    assert bridge.served[1].pod == bench.netns
+    assert json.loads(bridge.served[1].stdin)["prevResult"]["interfaces"][0]["name"] == "eth0"
+    bridge.replies["CHECK"] = CniError(101, "address is missing")
     fault = fault_of(bench)
     assert (fault.code, fault.msg) == (101, "network 'cbr0' (eth0), CHECK: plugin 'bridge': address is missing")

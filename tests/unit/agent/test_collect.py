@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """GC: what is stale goes, and no plugin is ever told that something living is stale."""
 
+import json
 import os
 import time
 from collections.abc import Iterable
@@ -15,8 +16,10 @@ from metacni.agent.add import add
 from metacni.agent.collect import collect
 from metacni.cni.errors import CniError, Code
 from metacni.exec.channel import ShimGone
+from metacni.exec.executor import Unavailable
 from metacni.journal.journal import Journal
 from tests.unit.agent import fakes
+from tests.unit.agent.delegates import FakeDelegate, forget_owners
 from tests.unit.agent.fakes import Bench, default_delegate, failure, network, node_config
 
 Pairs = Iterable[tuple[str, str]]
@@ -206,13 +209,106 @@ def test_failures_are_told_together_and_stop_nothing(networks: Bench) -> None:
     assert told(networks)["shared/tuning"] == [("c2", "net1")]
 
 
-def test_when_the_shim_is_gone_gc_ends(networks: Bench) -> None:
-    """Nobody can run plugins any more."""
+def test_a_gc_whose_shim_is_gone_is_finished_by_the_executor(networks: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Begun again, as DEL is: what is stale must go, whether or not anybody waits for the answer."""
+    attach(networks, "c1", "lan")
+    attach(networks, "c2", "lan")
+    networks.runner.script("bridge", "DEL", ShimGone("killed"), fakes.DONE)
+    spare = fakes.FakeRunner()
+    networks.executor.plugins = spare
+    with caplog.at_level("INFO"):
+        assert gc(networks, "c2") == b""
+    assert [plugin for _, plugin, _ in deleted(networks)] == ["tuning", "macvlan", "bridge"]
+    assert [call for call in spare.calls if call[0] == "DEL"] == [
+        ("DEL", "tuning", "net1"),
+        ("DEL", "macvlan", "net1"),
+        ("DEL", "bridge", "eth0"),
+    ]
+    assert [plugin for verb, plugin, _ in spare.calls if verb == "GC"] == ["bridge", "macvlan", "tuning"]
+    assert {timeout > 20 for timeout in spare.timeouts} == {True}
+    assert (networks.files("c1"), networks.executor.started) == ([], 1)
+    assert "a GC was finished whose shim was killed" in caplog.text
+
+
+def test_a_gc_whose_shim_dies_while_plugins_are_told_is_finished_too(networks: Bench) -> None:
+    """Nothing is stale; all plugins are told, those that had heard already once more."""
+    attach(networks, "c1", "lan")
+    networks.runner.script("macvlan", "GC", ShimGone("killed"), fakes.DONE)
+    gc(networks, "c1")
+    assert networks.runner.calls == [
+        ("GC", "bridge", ""),
+        ("GC", "macvlan", ""),
+        ("GC", "bridge", ""),
+        ("GC", "macvlan", ""),
+        ("GC", "tuning", ""),
+    ]
+
+
+def test_without_an_executor_a_gc_whose_shim_is_gone_ends(networks: Bench) -> None:
+    """Code 11; the record stays for the next one."""
     attach(networks, "c1", "")
     networks.runner.script("bridge", "DEL", ShimGone("killed"))
-    with pytest.raises(ShimGone):
-        gc(networks)
+    networks.executor.fault = Unavailable("no executor")
+    assert fault_of(networks).code == Code.TRY_AGAIN
     assert "answer" in networks.files("c1")
+
+
+def test_gc_goes_to_whoever_attached(networks: Bench) -> None:
+    """The recorded owner, not today's: the delegate is loaded only now, and gone again later."""
+    bridge, macvlan = FakeDelegate("bridge"), FakeDelegate("macvlan")
+    networks.load(bridge, macvlan)
+    attach(networks, "c1", "lan")
+    networks.load(bridge, macvlan, types=frozenset())
+    attach(networks, "c2", "copy")
+    bridge.served.clear()
+    macvlan.served.clear()
+    gc(networks, "c1", "c2")
+    assert told(networks) == {
+        "cbr0/bridge": [("c1", "eth0"), ("c2", "eth0")],
+        "shared/tuning": [("c1", "net1"), ("c2", "net1")],
+        "shared/ipvlan": [("c1", "net1"), ("c2", "net1")],
+    }
+    assert (bridge.calls, macvlan.calls) == ([("GC", "")], [("GC", "")])
+    (heard,) = macvlan.served
+    assert json.loads(heard.stdin)["cni.dev/valid-attachments"] == [
+        {"containerID": "c1", "ifname": "net1"},
+        {"containerID": "c2", "ifname": "net1"},
+    ]
+    assert heard.pod is None
+
+
+def test_the_delegate_of_today_collects_what_nobody_has_attached_yet(networks: Bench) -> None:
+    """The default network is collected even where no sandbox is left: by whoever would attach it."""
+    bridge = FakeDelegate("bridge")
+    networks.load(bridge)
+    gc(networks)
+    assert (bridge.calls, networks.runner.calls) == ([("GC", "")], [])
+
+
+def test_a_delegate_takes_a_stale_sandbox_away_with_its_namespace(networks: Bench) -> None:
+    """Open, while that of the ADD still stands; for a delegate whose links were recorded they go first."""
+    bridge = FakeDelegate("bridge")
+    networks.load(bridge)
+    attach(networks, "c1", "")
+    gc(networks)
+    add_call, del_call, gc_call = bridge.served
+    assert [verb for verb, _ in bridge.calls] == ["ADD", "DEL", "GC"]
+    assert (add_call.pod, del_call.pod is not None, gc_call.pod) == (networks.netns, True, None)
+    assert del_call.variables["CNI_NETNS"] == networks.path
+    assert networks.files("c1") == []
+
+
+def test_each_owner_hears_of_a_network_once(networks: Bench) -> None:
+    """Whatever kept us from it, and in a record from before there were owners too, it is the same program."""
+    networks.load(FakeDelegate("bridge", reason="odd"))
+    attach(networks, "c1", "")
+    networks.load(FakeDelegate("bridge", reason="odder"))
+    attach(networks, "c2", "")
+    networks.load()
+    attach(networks, "c3", "")
+    forget_owners(networks, "c3")
+    gc(networks, "c1", "c2", "c3")
+    assert networks.runner.calls == [("GC", "bridge", "")]
 
 
 def test_gc_waits_for_no_sandbox_longer_than_it_has(networks: Bench) -> None:

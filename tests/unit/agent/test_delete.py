@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,14 @@ from metacni.agent.add import add
 from metacni.agent.delete import delete
 from metacni.cni import jsontext
 from metacni.cni.errors import CniError, Code
+from metacni.cni.names import PluginType
 from metacni.core import plan
 from metacni.exec.channel import ShimGone
+from metacni.exec.frames import Execution
 from metacni.kube.errors import SourceUnavailable
+from metacni.netns import sandbox
 from tests.unit.agent import fakes
+from tests.unit.agent.delegates import FakeDelegate, Served, forget_owners
 from tests.unit.agent.fakes import Bench, failure, network, node_config, output
 
 ALL = ["ipvlan", "tuning", "macvlan", "bridge"]
@@ -331,3 +336,112 @@ def test_every_plugin_reads_on_del_what_it_read_on_add_and_its_result(bench: Ben
         assert {**one.environment, "CNI_COMMAND": "ADD"} == added[one.type].environment
     assert b'"mtu":1.50e3' in bench.runner.executions[0].stdin
     assert b'"portMappings":[{"hostPort":80' in bench.runner.executions[1].stdin
+
+
+def attach_ours(bench: Bench, **more: Any) -> tuple[FakeDelegate, FakeDelegate]:
+    """A pod whose `bridge` and `ipvlan` are delegates of ours, with links; `macvlan` and `tuning` are programs."""
+
+    def linked(one: Served) -> bytes:
+        for index in (4, 5):
+            one.edges.made(index)
+        return fakes.attached(
+            Execution(type=PluginType("x"), path=(), environment=one.variables, stdin=one.stdin)
+        ).stdout
+
+    ours = FakeDelegate("bridge", replies={"ADD": linked}), FakeDelegate("ipvlan", replies={"ADD": linked})
+    bench.load(*ours, **more)
+    attach(bench)
+    for one in ours:
+        one.served.clear()
+    return ours
+
+
+def test_whoever_attached_takes_away(bench: Bench) -> None:
+    """Whatever the setting says today: a delegate gets the pod's namespace and the result, a program its path."""
+    bridge, ipvlan = attach_ours(bench)
+    bench.load(bridge, ipvlan, FakeDelegate("macvlan"), types=frozenset({"macvlan"}))
+    delete(bench.node, bench.request("DEL"))
+    assert (bridge.calls, ipvlan.calls) == ([("DEL", "eth0")], [("DEL", "net2")])
+    assert deleted(bench) == ["tuning", "macvlan"]
+    assert [one.pod for one in (*bridge.served, *ipvlan.served)] == [bench.netns] * 2
+    assert json.loads(bridge.served[0].stdin)["prevResult"]["interfaces"][0]["name"] == "eth0"
+    assert bench.files() == []
+
+
+def test_a_delegate_that_is_not_loaded_any_more_keeps_the_record(bench: Bench) -> None:
+    """Its network is told (code 7), the others are taken away, and a later DEL with it does the rest."""
+    bridge, ipvlan = attach_ours(bench)
+    bench.load(ipvlan)
+    fault = fault_of(bench)
+    assert (fault.code, fault.msg) == (
+        Code.CONFIG,
+        "network 'cbr0' (eth0), DEL: plugin 'bridge': the agent has no such delegate",
+    )
+    assert (ipvlan.calls, deleted(bench)) == ([("DEL", "net2")], ["tuning", "macvlan"])
+    bench.load(bridge, ipvlan)
+    delete(bench.node, bench.request("DEL"))
+    assert (bridge.calls, bench.files()) == ([("DEL", "eth0")], [])
+
+
+def test_a_record_from_before_there_were_owners_is_the_programs(bench: Bench) -> None:
+    """They attached it; a delegate that has come since does not touch it."""
+    attach(bench)
+    forget_owners(bench)
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge)
+    delete(bench.node, bench.request("DEL"))
+    assert (bridge.calls, deleted(bench), bench.files()) == ([], ALL, [])
+
+
+@pytest.mark.parametrize("netns", [None, "another"], ids=["gone", "another-sandboxs"])
+def test_a_delegate_gets_no_namespace_that_is_not_the_adds(bench: Bench, netns: str | None) -> None:
+    """Neither open nor as a path; and no link of that other sandbox is deleted."""
+    bridge, ipvlan = attach_ours(bench)
+    with (bench.folder / "another").open("w") as other:
+        delete(bench.node, bench.request("DEL", netns=None if netns is None else other.fileno()))
+    served = (*bridge.served, *ipvlan.served)
+    assert [(one.pod, one.variables["CNI_NETNS"]) for one in served] == [(None, "")] * 2
+    assert bench.files() == []
+
+
+def test_the_recorded_links_go_first_and_their_failure_is_none(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Here the agent cannot enter the pod at all, so each delegate looks for itself."""
+    attach_ours(bench)
+    with caplog.at_level("INFO"):
+        delete(bench.node, bench.request("DEL"))
+    assert caplog.text.count("the pod's links are deleted one by one") == 2  # a program stands between the two
+    assert bench.files() == []
+
+
+def test_without_a_plan_todays_owners_take_away(bench: Bench) -> None:
+    """A delegate that would refuse to attach this today does so too: a permanent condition must not fail DEL (G15)."""
+    attach_ours(bench)
+    bench.damage("plan")
+    bridge, ipvlan = FakeDelegate("bridge", reason="odd"), FakeDelegate("ipvlan")
+    bench.load(bridge, ipvlan, types=frozenset({"bridge"}))
+    delete(bench.node, bench.request("DEL", networks="lan, storage"))
+    assert (bridge.calls, ipvlan.calls) == ([("DEL", "eth0")], [])
+    assert deleted(bench) == ["ipvlan", "tuning", "macvlan"]
+    assert bench.files() == []
+
+
+@pytest.mark.parametrize("name", ["plan", "sandbox"])
+def test_a_file_that_an_unmount_left_is_no_namespace(bench: Bench, name: str) -> None:
+    """Also where the record does not say which it was: nobody is sent there (E15), and DEL succeeds."""
+    bridge, ipvlan = attach_ours(bench)
+    bench.damage(name)
+    bench.node = replace(bench.node, require_foreign=sandbox.require_foreign)
+    delete(bench.node, bench.request("DEL", networks="lan, storage"))
+    assert namespaces(bench) == {""}
+    assert [one.pod for one in (*bridge.served, *ipvlan.served)] == [None, None]
+    assert bench.files() == []
+
+
+def test_a_del_whose_shim_is_gone_goes_on_with_the_namespace(bench: Bench) -> None:
+    """It is the request's own; a delegate that ran already may be asked again."""
+    bridge, ipvlan = attach_ours(bench)
+    bench.runner.script("macvlan", "DEL", ShimGone("killed"), fakes.DONE)
+    delete(bench.node, bench.request("DEL"))
+    assert (ipvlan.calls, bridge.calls) == ([("DEL", "net2")] * 2, [("DEL", "eth0")])
+    assert bridge.served[0].pod == bench.netns
+    assert (bench.files(), bench.executor.started) == ([], 1)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pytest
 from metacni.agent import dispatch
 from metacni.agent.dispatch import Dispatcher
 from metacni.agent.settings import Limits, Settings
+from metacni.cni.errors import CniError
 from metacni.exec.connection import Connection
 from metacni.exec.frames import Execution
 from metacni.exec.outcome import Output
 from tests.unit.agent import fakes
+from tests.unit.agent.delegates import FakeDelegate, Served
 from tests.unit.agent.fakes import Bench, failure, node_config
 from tests.unit.agent.shim_end import ShimEnd
 
@@ -100,7 +103,7 @@ def test_version_needs_nothing(agent: Agent, stdin: bytes) -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "told"),
     [
-        pytest.param({"program": "metacni-bridge"}, 7, "'metacni-bridge': the agent has no such", id="program"),
+        pytest.param({"program": "metacni-x"}, 7, "'metacni-x': the agent has no such", id="program"),
         pytest.param({"verb": "add"}, 4, "unknown CNI_COMMAND: 'add'", id="verb"),
         pytest.param({"CNI_IFNAME": "", "CNI_NETNS": ""}, 4, "[CNI_NETNS,CNI_IFNAME] missing", id="missing"),
         pytest.param({"CNI_CONTAINERID": "x" * 300}, 4, "longer than 200 characters", id="long-id"),
@@ -246,6 +249,107 @@ def test_a_full_queue_refuses_adds_and_holds_up_nothing_else(bench: Bench) -> No
         assert agent.call("DEL", CNI_CONTAINERID="c9") == (0, None)
         release()
         assert [answer()[0] for answer in answers] == [0, 0]
+
+
+def inner(kind: str = "metacni-bridge", **keys: Any) -> bytes:
+    """What a foreign plugin hands to a delegate of ours."""
+    return json.dumps({"cniVersion": "1.1.0", "name": "inner", "type": kind, **keys}).encode()
+
+
+def test_a_call_under_a_delegates_name_is_that_delegates(bench: Bench) -> None:
+    """Every verb, with the variables as they came; nothing of it reaches journal, definitions or another plugin."""
+    bridge = FakeDelegate("bridge", replies={"VERSION": lambda _: b'{"cniVersion":"1.1.0"}'})
+    bench.load(bridge)
+    for agent in running(bench):
+        status, printed = agent.call("ADD", inner(), program="metacni-bridge", netns=bench.netns, CNI_MORE="1")
+        assert (status, printed["interfaces"][0]["name"]) == (0, "eth0")
+        for verb in ("CHECK", "STATUS", "GC", "DEL"):
+            assert agent.call(verb, inner(), program="metacni-bridge") == (0, None)
+        assert agent.call("VERSION", inner(), program="metacni-bridge") == (0, {"cniVersion": "1.1.0"})
+        assert [verb for verb, _ in bridge.calls] == ["ADD", "CHECK", "STATUS", "GC", "DEL", "VERSION"]
+        assert bridge.served[0].variables["CNI_MORE"] == "1"
+        assert bridge.served[0].pod is not None
+        assert (bench.files(), bench.runner.calls, bench.source.reads) == ([], [], [])
+
+
+def test_a_delegates_error_goes_to_its_caller_with_the_version_it_asked_in(bench: Bench) -> None:
+    """Its code kept, the pod in front like any answer of ours."""
+    bench.load(FakeDelegate("bridge", replies={"ADD": CniError(7, "no master", "name one")}))
+    for agent in running(bench):
+        status, printed = agent.call("ADD", inner(cniVersion="0.4.0"), program="metacni-bridge", netns=bench.netns)
+        assert (status, printed) == (
+            1,
+            {"cniVersion": "0.4.0", "code": 7, "msg": "pod 'team/web': no master", "details": "name one"},
+        )
+
+
+def test_a_delegate_that_is_not_loaded_is_refused(bench: Bench) -> None:
+    """Code 7 at once; the hint says what there is."""
+    bench.load(FakeDelegate("bridge"))
+    for agent in running(bench):
+        status, printed = agent.call("ADD", inner("metacni-x"), program="metacni-x", netns=bench.netns)
+        assert (status, printed["code"]) == (1, 7)
+        assert printed["msg"] == "cannot serve 'metacni-x': the agent has no such plugin"
+        assert "its delegates under `metacni-`" in printed["details"]
+        assert agent.call("ADD", inner("bridge"), program="bridge")[1]["code"] == 7
+
+
+def test_a_full_pool_of_adds_does_not_hold_up_a_delegate_that_one_of_them_waits_for(bench: Bench) -> None:
+    """A foreign plugin inside an ADD calls our delegate while every place for ADDs is taken (decision 14)."""
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge, types=frozenset())
+    for agent in running(limited(bench, Limits(add=1, delete=1, queue=1))):
+        queued: list[ShimEnd] = []
+        bench.runner.script("bridge", "ADD", partial(call_ours, agent, queued), fakes.attached)
+        assert agent.call("ADD", netns=bench.netns)[0] == 0
+        assert queued[0].result()[0] == 0
+    assert [verb for verb, _ in bridge.calls] == ["ADD", "CHECK", "DEL", "STATUS"]
+
+
+def call_ours(agent: Agent, queued: list[ShimEnd], execution: Execution) -> Output:
+    """A foreign plugin that fills the queue of ADDs, and then leaves its work to a delegate of ours."""
+    netns = agent.bench.netns
+    queued.append(agent.begin("ADD", netns=netns, CNI_CONTAINERID="c2"))
+    assert agent.call("ADD", netns=netns, CNI_CONTAINERID="c3")[1]["code"] == 11
+    for verb in ("ADD", "CHECK", "DEL", "STATUS"):
+        assert agent.call(verb, inner(), program="metacni-bridge", netns=netns)[0] == 0
+    return fakes.attached(execution)
+
+
+def test_delegates_have_a_bound_of_their_own(bench: Bench) -> None:
+    """What calls them can no more flood the agent than the runtime can; the runtime's calls go on."""
+    released = threading.Event()
+
+    def wait(_: Served) -> bytes:
+        released.wait(10)
+        return b""
+
+    bench.load(FakeDelegate("bridge", replies={"DEL": wait}))
+    for agent in running(limited(bench, Limits(add=1, delete=1, queue=1))):
+        under_way = [agent.begin("DEL", inner(), program="metacni-bridge") for _ in range(2)]
+        status, printed = agent.call("DEL", inner(), program="metacni-bridge")
+        assert (status, printed["code"], printed["msg"]) == (
+            1,
+            11,
+            "cannot start: the queue of plugin requests is full",
+        )
+        assert agent.call("DEL", CNI_CONTAINERID="c9") == (0, None)
+        released.set()
+        assert [shim.result() for shim in under_way] == [(0, None)] * 2
+
+
+def test_a_delegate_that_fails_in_an_unforeseen_way_takes_its_add_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of code in the agent: code 999, its traceback in the log, and nothing is left in pod or journal."""
+    bridge = FakeDelegate("bridge", replies={"ADD": KeyError("s3cret")})
+    bench.load(bridge)
+    for agent in running(bench):
+        status, printed = agent.call("ADD", netns=bench.netns)
+        assert (status, printed["code"], printed["msg"]) == (1, 999, "pod 'team/web': internal error: KeyError")
+    assert "Traceback" in caplog.text
+    assert bridge.calls == [("ADD", "eth0"), ("DEL", "eth0")]
+    assert bench.files() == []
 
 
 def test_a_shim_that_dies_in_the_middle_leaves_the_record_for_the_executor(

@@ -7,7 +7,10 @@ import yaml
 from metacni.agent import mistakes, settings
 
 YAML_HINT = " (to YAML, yes, no, on and off without quotes are true and false)"
-KEYS = "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logLevel, limits, drainSeconds, executor"
+KEYS = (
+    "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logLevel, limits, drainSeconds, executor, "
+    "resident, trustedDelegates, sysctlDir, netnsDir, hostPaths"
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,21 @@ KEYS = "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logL
             "allowedTypes: key 12 is a number, and a key must be text (put it in quotes)",
             id="a-namespace-that-is-a-number",
         ),
+        pytest.param(
+            "resident: atuo",
+            "key 'resident': \"atuo\" is not one of auto, none, and no list",
+            id="word",
+        ),
+        pytest.param(
+            "resident: no", f"key 'resident': false is not one of auto, none, and no list{YAML_HINT}", id="no"
+        ),
+        pytest.param(
+            "resident:", "key 'resident': it is empty, and must be one of auto, none, or a list", id="neither"
+        ),
+        pytest.param(
+            "resident: [bridge, 5]", "key 'resident[1]': 5 is a number, and must be text", id="inside-an-alternative"
+        ),
+        pytest.param("resident: ['']", "key 'resident[0]': it is empty", id="nothing-inside-an-alternative"),
         pytest.param("text", "the whole file is text, and must be a mapping of keys to values", id="no-mapping"),
     ],
 )

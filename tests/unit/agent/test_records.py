@@ -8,12 +8,28 @@ from pathlib import Path
 import pytest
 
 from metacni.agent import records
+from metacni.agent.attach import Known
+from metacni.cni import jsontext
 from metacni.cni.errors import CniError
-from metacni.cni.names import ContainerId
+from metacni.cni.jsontext import Json
+from metacni.cni.names import ContainerId, NetnsPath, NetworkName
+from metacni.core.plan import Plan
 from metacni.journal.files import CorruptRecord
 from metacni.journal.journal import Journal
 from metacni.journal.record import Record
 from metacni.journal.sandbox import SandboxIdentity, boot_id
+
+PLAN = Plan(
+    container_id=ContainerId("c1"),
+    netns=NetnsPath("/run/netns/x"),
+    pod=None,
+    node_network=NetworkName("node-net"),
+    version="1.1.0",
+    primary_only=False,
+    search_path=(),
+    attachments=(),
+    prev_result=None,
+)
 
 
 @pytest.fixture
@@ -44,6 +60,39 @@ def test_the_final_results_stand_in_the_answer() -> None:
         records.final_results(b"no json")
 
 
+@pytest.mark.parametrize(
+    ("answer", "links"),
+    [
+        pytest.param({"links": [[4], [], [7, 8]]}, {0: [4], 1: [], 2: [7, 8]}, id="in-order"),
+        pytest.param({}, {}, id="from-before-there-were-links"),
+        pytest.param({"links": None}, {}, id="null"),
+        pytest.param({"links": [["x", 4], 5]}, {0: [4], 1: []}, id="what-is-no-index-is-left-out"),
+    ],
+)
+def test_the_links_of_a_finished_add_are_known(
+    journal: Journal, answer: dict[str, Json], links: dict[int, list[int]]
+) -> None:
+    """By the number of the attachment, as the results are."""
+    begun = record(journal, "c1")
+    begun.finish(jsontext.dumps({"results": [{"a": 1}], "answer": {}, **answer}))
+    assert records.known(begun, PLAN) == Known(results={0: {"a": 1}}, links=links)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no json", b'{"results":[],"links":5}', b'{"results":5}'], ids=["no-json", "links", "results"]
+)
+def test_an_answer_of_no_use_is_made_up_for_by_the_steps(journal: Journal, answer: bytes) -> None:
+    """No link is known then: each delegate looks for itself (B18)."""
+    begun = record(journal, "c1")
+    begun.finish(answer)
+    assert records.known(begun, PLAN) == Known(results={}, links={})
+
+
+def test_of_an_add_that_did_not_finish_no_links_are_known(journal: Journal) -> None:
+    """Only the results of its steps."""
+    assert records.known(record(journal, "c1"), PLAN) == Known()
+
+
 def test_a_namespace_is_told_by_device_and_inode(tmp_path: Path, journal: Journal) -> None:
     """The same path can lead to another namespace by now."""
     file = tmp_path / "ns"
@@ -60,7 +109,7 @@ def test_a_namespace_is_told_by_device_and_inode(tmp_path: Path, journal: Journa
 
 
 def test_a_path_is_handed_on_only_while_it_leads_to_the_namespace_of_the_add(tmp_path: Path, journal: Journal) -> None:
-    """Else plugins are told that there is none (B20); so they are where it cannot be told."""
+    """Open, for the block. Else plugins are told that there is none (B20); so they are where it cannot be told."""
     file = tmp_path / "ns"
     file.touch()
     stat = file.stat()
@@ -69,12 +118,17 @@ def test_a_path_is_handed_on_only_while_it_leads_to_the_namespace_of_the_add(tmp
         known = SandboxIdentity(boot_id=boot, netns_path=str(file), device=stat.st_dev, inode=inode)
         return journal.begin(ContainerId(name), b"{}", sandbox=known, durable=False)
 
-    found = [
-        records.standing_netns(begun("stands", boot_id(), stat.st_ino)),
-        records.standing_netns(begun("another", boot_id(), stat.st_ino + 1)),
-        records.standing_netns(begun("earlier", "earlier", stat.st_ino)),
-    ]
-    assert found == [str(file), "", ""]
+    with records.standing(begun("stands", boot_id(), stat.st_ino)) as (path, netns):
+        assert netns is not None
+        assert (path, os.fstat(netns).st_ino) == (str(file), stat.st_ino)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(netns)
     damaged = begun("damaged", boot_id(), stat.st_ino)
     (damaged.path / "sandbox").write_bytes(b"x")
-    assert records.standing_netns(damaged) == ""
+    for gone in (
+        begun("another", boot_id(), stat.st_ino + 1),
+        begun("earlier", "earlier", stat.st_ino),
+        damaged,
+    ):
+        with records.standing(gone) as found:
+            assert found == ("", None)

@@ -16,6 +16,7 @@ from metacni.exec.executor import Unavailable
 from metacni.exec.frames import Type, pack
 from metacni.exec.outcome import Output
 from metacni.exec.pending import Pending
+from tests.unit.agent.delegates import FakeDelegate
 from tests.unit.agent.fakes import DONE, Bench, failure, node_config
 from tests.unit.agent.shim_end import VARIABLES
 
@@ -201,3 +202,20 @@ def test_nothing_left_is_nothing_to_do(bench: Bench) -> None:
     """A fresh node."""
     recover(bench.node, Pending(bench.folder))
     assert bench.publisher.statuses == []
+
+
+@pytest.mark.parametrize("stands", [True, False], ids=["stands", "gone"])
+def test_a_delegate_takes_over_what_a_delegate_left(bench: Bench, *, stands: bool) -> None:
+    """With the namespace, opened anew, while it stands; the executor is there for programs only."""
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge)
+    unfinished(bench)
+    if not stands:
+        (bench.folder / "netns").unlink()
+    taken_over(bench)
+    assert (bridge.calls, bench.runner.calls) == ([("ADD", "eth0"), ("DEL", "eth0")], [])
+    assert (bridge.served[1].pod is not None, bridge.served[1].variables["CNI_NETNS"]) == (
+        stands,
+        bench.path if stands else "",
+    )
+    assert bench.files() == []

@@ -4,18 +4,23 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from metacni.agent import runner
-from metacni.agent.runner import Network, Sandbox
+from metacni.agent.runner import Made, Network, Refused, Runner, Sandbox
 from metacni.cni import config
 from metacni.cni.errors import CniError, Code
 from metacni.cni.names import ContainerId, IfName, NetnsPath, NetworkName
 from metacni.cni.versions import Verb
+from metacni.core.owner import AGENT, PROGRAM, Owner
 from metacni.core.plan import Attachment, Plan
+from metacni.exec.frames import Execution
 from metacni.exec.outcome import Output
+from tests.unit.agent.delegates import FakeResident
 from tests.unit.agent.fakes import FakeRunner, failure
 
 LAN = config.parse({"cniVersion": "1.1.0", "name": "lan", "plugins": [{"type": "macvlan"}, {"type": "tuning"}]})
@@ -28,6 +33,7 @@ ATTACHMENT = Attachment(
     default=False,
     default_route=None,
 )
+OURS = replace(ATTACHMENT, owners=(AGENT, PROGRAM))
 PLAN = Plan(
     container_id=ContainerId("c1"),
     netns=NetnsPath("/run/netns/c1"),
@@ -43,7 +49,44 @@ PLAN = Plan(
 
 def sandbox(plugins: FakeRunner, *, netns: str = "/run/netns/c1", seconds: float = 100.0) -> Sandbox:
     """A request with so much time left."""
-    return Sandbox(plan=PLAN, netns=NetnsPath(netns), runner=plugins, deadline=time.monotonic() + seconds)
+    return Sandbox(
+        plan=PLAN,
+        netns=NetnsPath(netns),
+        pod=None,
+        runner=plugins,
+        resident=FakeResident(plugins),
+        deadline=time.monotonic() + seconds,
+    )
+
+
+def on_its_own(plugins: FakeRunner, *owners: Owner, resident: FakeResident | None = None) -> Network:
+    """The network without a sandbox."""
+    return Network(
+        config=LAN,
+        owners=owners,
+        search_path=("/bin",),
+        runner=plugins,
+        resident=resident or FakeResident(plugins),
+        deadline=time.monotonic() + 100,
+    )
+
+
+@dataclass
+class Carrier:
+    """Carries delegates out by a script of their own, and makes a link whose index is the descriptor of the pod."""
+
+    plugins: FakeRunner
+
+    def run(self, execution: Execution, *, pod: int | None, runner: Runner, timeout: float, made: Made) -> bytes:
+        """Play it."""
+        assert runner is not self.plugins
+        if pod is not None:
+            made(pod)
+        return self.plugins.run(execution, timeout=timeout).stdout
+
+    def delete_links(self, pod: int, indexes: Sequence[int]) -> None:
+        """Not asked for here."""
+        raise AssertionError((pod, indexes))
 
 
 def fault_of(plugins: FakeRunner, verb: Verb = Verb.ADD, **more: Any) -> CniError:
@@ -156,11 +199,70 @@ def test_a_plugins_stderr_goes_to_the_log_and_its_stdin_does_not(caplog: pytest.
     assert "s3cret" not in json.dumps({key: str(value) for key, value in line.__dict__.items()})
 
 
+def test_each_plugin_goes_to_its_owner() -> None:
+    """One of ours is carried out in the agent and told of each link; what it is told is what a program would be."""
+    programs, agent = FakeRunner(), FakeRunner()
+    asked = replace(sandbox(programs), pod=5, resident=Carrier(agent))
+    made: list[int] = []
+    for index in range(2):
+        runner.run(asked, Verb.ADD, OURS, index, b'{"cniVersion":"1.1.0"}', made=made.append)
+    assert agent.calls == [("ADD", "macvlan", "net1")]
+    assert programs.calls == [("ADD", "tuning", "net1")]
+    assert agent.executions[0].environment == programs.executions[0].environment
+    assert agent.executions[0].path == ("/opt/cni/bin", "/usr/lib/cni")
+    assert made == [5]
+    assert agent.timeouts == [pytest.approx(60, abs=1)]
+
+
+def test_a_delegate_of_ours_fails_like_a_program_that_said_no() -> None:
+    """With its code, its hint and the same words in front: the runtime cannot tell, and the undo may (B15)."""
+    plugins = FakeRunner()
+    plugins.script("macvlan", "ADD", failure(7, "master is away", "look at ens5"))
+    with pytest.raises(CniError) as caught:
+        runner.run(sandbox(plugins), Verb.ADD, OURS, 0, b"{}")
+    fault = caught.value
+    assert isinstance(fault, Refused)
+    assert (fault.code, fault.msg, fault.details) == (
+        7,
+        "network 'team/lan' (net1), ADD: plugin 'macvlan': master is away",
+        "look at ens5",
+    )
+
+
+def test_what_a_delegate_of_ours_did_not_foresee_is_no_refusal() -> None:
+    """It goes up as it is: the ADD is undone, and the log gets its traceback."""
+    plugins = FakeRunner()
+    plugins.script("macvlan", "ADD", KeyError("x"))
+    with pytest.raises(KeyError):
+        runner.run(sandbox(plugins), Verb.ADD, OURS, 0, b"{}")
+
+
+def test_a_delegate_of_ours_is_not_started_once_the_requests_time_is_up() -> None:
+    """As a program is not."""
+    plugins = FakeRunner()
+    with pytest.raises(CniError, match="not started") as caught:
+        runner.run(sandbox(plugins, seconds=-1), Verb.DEL, OURS, 0, b"{}")
+    assert caught.value.code == Code.TRY_AGAIN
+    assert plugins.executions == []
+
+
+def test_a_network_on_its_own_goes_to_its_owners_without_a_pod() -> None:
+    """STATUS and GC too; where no owner is said, to a program."""
+    plugins = FakeRunner()
+    resident = FakeResident(plugins)
+    network = on_its_own(plugins, AGENT, resident=resident)
+    for index in range(2):
+        runner.run_on_network(network, Verb.GC, index, b"{}")
+    assert plugins.calls == [("GC", "macvlan", ""), ("GC", "tuning", "")]
+    assert resident.pods == [None]
+    assert plugins.timeouts == [pytest.approx(25, abs=1)] * 2
+
+
 def test_status_and_gc_are_about_no_container() -> None:
     """Container, namespace, interface and arguments are empty; network and plugin are named in a failure (B7)."""
     plugins = FakeRunner()
     plugins.script("tuning", "STATUS", failure(51, "table full"))
-    asked = Network(config=LAN, search_path=("/bin",), runner=plugins, deadline=time.monotonic() + 100)
+    asked = on_its_own(plugins)
     with pytest.raises(CniError, match=r"^network 'lan', STATUS: plugin 'tuning': table full$") as caught:
         runner.run_on_network(asked, Verb.STATUS, 1, b"{}")
     assert caught.value.code == Code.NOT_AVAILABLE_EXISTING

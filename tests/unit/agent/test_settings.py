@@ -41,6 +41,11 @@ def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
         limits: {add: 1, delete: 2, queue: 3}
         drainSeconds: 5
         executor: none
+        resident: [bridge, macvlan]
+        sysctlDir: /host/proc/sys/net
+        netnsDir: /var/run/netns
+        hostPaths: [/var/lib/cni]
+        trustedDelegates: [acme]
         """
     )
     assert settings.load(tmp_path / "agent.yaml") == Settings(
@@ -53,13 +58,18 @@ def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
         limits=Limits(add=1, delete=2, queue=3),
         drain_seconds=5.0,
         executor="none",
+        resident=frozenset({"bridge", "macvlan"}),
+        sysctl_dir=Path("/host/proc/sys/net"),
+        netns_dir=Path("/var/run/netns"),
+        host_paths=("/var/lib/cni",),
+        trusted_delegates=frozenset({"acme"}),
     )
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        pytest.param("resident: auto", "there is no key 'resident'; the keys are resultMode, ", id="not-there-yet"),
+        pytest.param("residents: auto", "there is no key 'residents' (did you mean 'resident'?); the", id="unknown"),
         pytest.param("limits: {add: 0}", "key 'limits.add': 0 is less than 1", id="out-of-range"),
         pytest.param(
             "allowedPaths: [relative]", "key 'allowedPaths[0]': \"relative\" is not an absolute", id="relative"
@@ -75,6 +85,21 @@ def test_a_mistake_is_told_in_one_line_with_its_key(tmp_path: Path, text: str, t
         settings.load(tmp_path / "agent.yaml")
     text = str(caught.value)
     assert (told in text, str(tmp_path / "agent.yaml") in text, "\n" in text) == (True, True, False), text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("auto", "auto", id="auto"),
+        pytest.param("none", "none", id="none"),
+        pytest.param("[]", frozenset(), id="nothing-listed"),
+        pytest.param("[bridge, bridge]", frozenset({"bridge"}), id="listed"),
+    ],
+)
+def test_resident_is_a_word_or_a_list(tmp_path: Path, text: str, expected: str | frozenset[str]) -> None:
+    """A list stays one: of one type it is not a word."""
+    (tmp_path / "agent.yaml").write_text(f"resident: {text}")
+    assert settings.load(tmp_path / "agent.yaml").resident == expected
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

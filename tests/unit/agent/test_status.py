@@ -9,6 +9,7 @@ from metacni.agent.status import status
 from metacni.cni.errors import CniError, Code
 from metacni.kube.source import Health
 from tests.unit.agent import fakes
+from tests.unit.agent.delegates import FakeDelegate
 from tests.unit.agent.fakes import Bench, default_delegate, failure, node_config
 
 
@@ -79,3 +80,17 @@ def test_status_leaves_nothing_in_the_journal(bench: Bench) -> None:
     """It is asked every few seconds."""
     ask(bench)
     assert list((bench.folder / "state" / "sandboxes").iterdir()) == []
+
+
+def test_whoever_would_attach_is_asked(bench: Bench) -> None:
+    """A delegate of ours without a pod; what it would not attach is the program's to answer for."""
+    bridge = FakeDelegate("bridge")
+    bench.load(bridge)
+    ask(bench)
+    assert (bridge.calls, bench.runner.calls) == ([("STATUS", "")], [])
+    assert bridge.served[0].pod is None
+    bridge.replies["STATUS"] = CniError(51, "pool is empty")
+    assert fault_of(bench).msg == "network 'cbr0', STATUS: plugin 'bridge': pool is empty"
+    bench.load(FakeDelegate("bridge", reason="odd"))
+    ask(bench)
+    assert bench.runner.calls == [("STATUS", "bridge", "")]

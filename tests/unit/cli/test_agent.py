@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -43,6 +43,12 @@ def command(folder: Path, *arguments: str) -> list[str]:
     ]
 
 
+def listens(path: Path) -> bool:
+    """Whether somebody does: the file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        return peer.connect_ex(str(path)) == 0
+
+
 @contextmanager
 def running(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """An agent that listens on `run/cni.sock` of the folder."""
@@ -55,7 +61,7 @@ def running(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]
     ) as process:
         try:
             until = time.monotonic() + 20
-            while not path.exists():
+            while not listens(path):
                 assert process.poll() is None
                 assert time.monotonic() < until
                 time.sleep(0.01)
@@ -202,6 +208,32 @@ def test_the_setting_decides_whether_there_is_an_executor() -> None:
         agent.executor_of(options(), Settings(executor="none")).runner().__enter__()
     with agent.executor_of(options("--host-pid", "0"), Settings()).runner() as runner:
         assert runner.find([PluginType("gone")], ()) == {"gone"}
+
+
+@pytest.mark.parametrize(
+    ("resident", "expected"),
+    [
+        pytest.param("auto", None, id="auto"),
+        pytest.param("none", frozenset(), id="none"),
+        pytest.param(frozenset({"bridge"}), frozenset({"bridge"}), id="a-list"),
+        pytest.param(frozenset(), frozenset(), id="an-empty-list"),
+    ],
+)
+def test_the_setting_decides_which_types_are_served_in_the_agent(
+    resident: Literal["auto", "none"] | frozenset[str], expected: frozenset[str] | None
+) -> None:
+    """None of ours, those that are listed, or those that carry a reference plugin's configuration out."""
+    assert agent.types_of(Settings(resident=resident)) == expected
+
+
+def test_a_delegate_that_nobody_offers_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """In one line that names the setting."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "agent.yaml").write_text("trustedDelegates: [acme]")
+    told = failure(tmp_path, "--socket", str(tmp_path / "s"), "--config", str(tmp_path / "conf" / "agent.yaml"))
+    assert told.splitlines()[-1].endswith(
+        "cannot load delegate 'acme' of `trustedDelegates`: no installed package offers it in 'metacni.delegates'"
+    )
 
 
 @pytest.mark.parametrize("text", ["-1", "one", "", "1.0"])

@@ -8,21 +8,30 @@ from pathlib import Path
 import pytest
 
 from metacni import shim
-from metacni.cli import install
+from metacni.cli import delegates, install
 from metacni.cli.command import CommandError
 
 
 def test_the_shim_is_installed_and_works(tmp_path: Path) -> None:
     """A runtime can call what was installed at once: VERSION needs nothing else (A34)."""
-    (path,) = install.install(tmp_path / "bin")
+    path, *_ = install.install(tmp_path / "bin")
     assert path == tmp_path / "bin" / "metacni"
     done = subprocess.run([path], env={"CNI_COMMAND": "VERSION"}, input="", capture_output=True, text=True, check=True)
     assert "1.1.0" in json.loads(done.stdout)["supportedVersions"]
 
 
+def test_each_delegate_of_ours_can_be_called_by_its_name(tmp_path: Path) -> None:
+    """The same program under `metacni-<name>`: for foreign plugins, and for a runtime that wants no agent's plan."""
+    ours = [f"metacni-{name}" for name in sorted(delegates.chosen(()))]
+    assert {"metacni-bridge", "metacni-host-local"} <= set(ours)
+    paths = install.install(tmp_path)
+    assert [path.name for path in paths] == ["metacni", *ours]
+    assert {path.read_bytes() for path in paths} == {shim.binary().read_bytes()}
+
+
 def test_an_installed_shim_that_runs_is_replaced_without_harm(tmp_path: Path) -> None:
     """The running program keeps its file; no "text file busy", and no leftover beside it."""
-    (path,) = install.install(tmp_path)
+    path, *_ = install.install(tmp_path)
     environment = {
         "CNI_COMMAND": "DEL",
         "CNI_CONTAINERID": "a",
@@ -41,8 +50,7 @@ def test_an_installed_shim_that_runs_is_replaced_without_harm(tmp_path: Path) ->
 
 def test_it_is_executable_for_everybody_and_writable_for_root_only(tmp_path: Path) -> None:
     """Mode 0755: the runtime may run it under any user."""
-    (path,) = install.install(tmp_path)
-    assert path.stat().st_mode & 0o7777 == 0o755
+    assert {path.stat().st_mode & 0o7777 for path in install.install(tmp_path)} == {0o755}
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_in_words() -> None:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The complete plan, and its form in the journal."""
 
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from metacni.cni.names import ContainerId, IfName, Namespace, NetnsPath, Network
 from metacni.cni.versions import VERSIONS, Verb
 from metacni.core import nodeconf, plan, selection
 from metacni.core.nodeconf import NodeConfig
+from metacni.core.owner import AGENT, PROGRAM, Owner
 from metacni.core.plan import Attachment, Plan, Pod
 
 _ENVIRONMENT = Environment(
@@ -145,14 +148,31 @@ def test_multus_lets_a_request_pass_that_no_plugin_takes() -> None:
     assert plan.warnings(_node(), chosen, networks) == ()
 
 
-def test_each_type_is_sought_once() -> None:
-    """In the order of the plan."""
-    assert plan.types(_build(_node(delegates=[_CBR0, _EXTRA]), "lan,lan", _MACVLAN, _MACVLAN)) == (
-        "bridge",
-        "portmap",
-        "dummy",
-        "macvlan",
-    )
+def test_a_plugin_without_an_owner_is_a_programs() -> None:
+    """As in a record from before there were owners."""
+    (one,) = _build(_node()).attachments
+    assert [one.owner(index) for index in range(2)] == [PROGRAM, PROGRAM]
+    owned = replace(one, owners=(AGENT,))
+    assert [owned.owner(index) for index in range(2)] == [AGENT, PROGRAM]
+
+
+def test_the_owners_stand_in_the_journal() -> None:
+    """In words, and with what kept us from it; whoever attached takes away, whatever is installed by then."""
+    planned = _build(_node())
+    owners = (AGENT, Owner(resident=False, why="key 'x' is not known"))
+    written = plan.to_json(replace(planned, attachments=(replace(planned.attachments[0], owners=owners),)))
+    (one,) = cast("list[dict[str, Json]]", written["attachments"])
+    assert one["owners"] == [{"by": "agent"}, {"by": "program", "why": "key 'x' is not known"}]
+    assert plan.from_json(written).attachments[0].owners == owners
+
+
+def test_a_record_from_before_there_were_owners_is_read() -> None:
+    """It was programs that attached it."""
+    written = plan.to_json(_build(_node()))
+    (one,) = cast("list[dict[str, Json]]", written["attachments"])
+    del one["owners"]
+    (read,) = plan.from_json(written).attachments
+    assert [read.owner(index) for index in range(2)] == [PROGRAM, PROGRAM]
 
 
 @pytest.mark.parametrize(
@@ -228,6 +248,7 @@ _attachments = st.builds(
     cni_args=_texts,
     default=st.booleans(),
     default_route=st.none() | st.lists(st.ip_addresses(), max_size=2).map(tuple),
+    owners=st.lists(st.builds(Owner, resident=st.booleans(), why=_texts), max_size=3).map(tuple),
 )
 _plans = st.builds(
     Plan,
@@ -260,6 +281,9 @@ def test_a_plan_comes_back_from_the_journal_as_it_was(given_plan: Plan) -> None:
         pytest.param({"form": 1, "attachments": [5]}, "attachment", id="attachment"),
         pytest.param({"form": 1, "containerID": 5}, "'containerID'", id="container"),
         pytest.param({"form": 1, "attachments": [{"config": _CBR0, "defaultRoute": ["x"]}]}, "'x'", id="default-route"),
+        pytest.param({"form": 1, "attachments": [{"config": _CBR0, "owners": ["agent"]}]}, "no owner", id="owner"),
+        pytest.param({"form": 1, "attachments": [{"config": _CBR0, "owners": [{"by": "x"}]}]}, "no owner", id="by"),
+        pytest.param({"form": 1, "attachments": [{"config": _CBR0, "owners": 5}]}, "'owners'", id="owners"),
     ],
 )
 def test_a_record_that_is_none_of_ours_is_refused(body: dict[str, Json], words: str) -> None:

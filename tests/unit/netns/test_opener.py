@@ -48,9 +48,9 @@ def test_starting_and_stopping_leaves_no_descriptor() -> None:
 def test_a_sysctl_lies_below_proc_sys_net(name: str) -> None:
     """The name holds an interface's name: it must not lead a root process elsewhere."""
     with pytest.raises(ValueError, match="does not name a file below /proc/sys/net"):
-        opening._sysctl(name)
+        opening._sysctl(opening.SYSCTLS, name)
 
 
 def test_a_sysctl_that_does_not_exist_is_none() -> None:
     """No such interface, or no IPv6: whoever wanted it decides what that means."""
-    assert opening._sysctl("ipv6/conf/no-such-link/accept_ra_defrtr") is None
+    assert opening._sysctl(opening.SYSCTLS, "ipv6/conf/no-such-link/accept_ra_defrtr") is None
