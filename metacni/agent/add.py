@@ -54,14 +54,12 @@ def require_plugins(node: Node, planned: Plan, request: Request) -> None:
     missing = request.runner.find(wanted, planned.search_path) if wanted else frozenset()
     if missing:
         names = ", ".join(repr(name) for name in sorted(missing))
-        users = ", ".join(
-            f"network {one.network!r}"
-            for one in planned.attachments
-            if missing.intersection(node.residents.programs_of(one))
-        )
+        users = [one for one in planned.attachments if missing.intersection(node.residents.programs_of(one))]
+        whys = sorted({each.why for one in users for each in one.owners if each.why})
         raise CniError(
             Code.CONFIG,
-            f"{users}: cannot find plugin {names} in {':'.join(planned.search_path)!r}",
+            f"{', '.join(f'network {one.network!r}' for one in users)}: cannot find plugin {names} in "
+            f"{':'.join(planned.search_path)!r}{''.join(f'; the agent leaves it to a program: {why}' for why in whys)}",
             "install the plugin there, or correct the type in the configuration",
         )
 

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 from metacni.agent import runner
 from metacni.agent.runner import Refused, Sandbox
 from metacni.cni import convert, jsontext, versions
-from metacni.cni.errors import CniError
+from metacni.cni.errors import CniError, Code
 from metacni.cni.jsontext import Json
 from metacni.cni.result import Result
 from metacni.cni.versions import Verb
@@ -181,7 +181,18 @@ def delete(sandbox: Sandbox, known: Known) -> list[CniError]:
                 delete_one(sandbox, attachment, known.results.get(number))
             except CniError as fault:
                 failures.append(fault)
+            except ShimGone:
+                raise
+            except Exception as fault:  # a fault of a delegate must not keep the others from being taken away
+                extra = {"sandbox": sandbox.plan.container_id, "network": attachment.network}
+                log.exception("a plugin failed in an unforeseen way", extra=extra)  # what is raised has no traceback
+                failures.append(_unforeseen(attachment, fault))
     return failures
+
+
+def _unforeseen(attachment: Attachment, fault: Exception) -> CniError:
+    what = f"{runner.where(attachment, Verb.DEL)}: internal error: {type(fault).__name__}"
+    return CniError(Code.INTERNAL, what, "see the agent's log")
 
 
 def _wholly_resident(attachment: Attachment) -> bool:

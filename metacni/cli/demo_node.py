@@ -10,15 +10,20 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metacni.agent import inventory
+from metacni.agent.inventory import Sandbox
 from metacni.cli import demo_example, programs
 from metacni.cli.command import CommandError
 from metacni.cli.install import install
 from metacni.cni import jsontext
 from metacni.cni.errors import from_output
+from metacni.exec.pending import Pending
+from metacni.journal.journal import Journal
 
 RUN = Path("/run/metacni-demo")
 LEASES = Path("/var/lib/cni")
@@ -128,9 +133,16 @@ class DemoNode:
         """The agent's log, for a failure's report: it vanishes with the node."""
         return (RUN / "agent.log").read_text(errors="replace") if (RUN / "agent.log").exists() else ""
 
+    def inventory(self) -> Sequence[Sandbox]:
+        """What the agent's journal holds."""
+        with closing(Journal(RUN / "state", read_only=True)) as journal:
+            return inventory.take(journal, Pending(RUN))
+
     def _start_agent(self) -> None:
-        state, socket = RUN / "state", RUN / "cni.sock"
+        state, socket, settings = RUN / "state", RUN / "cni.sock", RUN / "agent.yaml"
+        settings.write_text('{"hostPaths": ["/"]}')  # our mount namespace is all the host there is for this agent
         command = [sys.executable, "-m", "metacni.cli.main", "agent", "--definitions", str(self._example)]
+        command += ["--config", str(settings)]
         self._agent = programs.started(
             [*command, "--state-dir", str(state), "--socket", str(socket), "--host-pid", "0"], RUN / "agent.log"
         )

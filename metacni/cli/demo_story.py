@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from metacni.cli import demo_show, programs
+from metacni.cli import demo_show, programs, ps
 from metacni.cli.command import CommandError
 from metacni.cli.demo_node import DemoNode
 from metacni.cli.demo_show import Addresses, count, picture
@@ -34,9 +34,11 @@ def tell(node: DemoNode, console: Console) -> tuple[int, int]:
     for pod in node.pods:
         table = demo_show.result_table(pod, addresses[pod.name])
         console.print(Padding.indent(table, 3), soft_wrap=False)
-    _head(console, "5. Traffic", ": a ping between the pods over every network")
+    _head(console, "5. Which code attached it", ": the agent's own delegates or programs, as `metacni ps` shows it")
+    console.print(Padding.indent(ps.shown(node.inventory()), 3), soft_wrap=False)
+    _head(console, "6. Traffic", ": a ping between the pods over every network")
     _ping_all(node, addresses, console)
-    _head(console, "6. DEL", "")
+    _head(console, "7. DEL", "")
     for pod in reversed(node.pods):
         node.delete(pod)
         console.print(f"   pod {pod.name}: detached")

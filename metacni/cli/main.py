@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
             "demo", help="the main job with no cluster: two pods, three networks, traffic, and nothing left"
         )
     )
+    _ps(commands.add_parser("ps", help="what is attached on this node, by which code, and what waits"))
     _install(commands.add_parser("install", help="put the shim where the runtime looks for plugins"))
     return top
 
@@ -31,12 +32,7 @@ def parser() -> argparse.ArgumentParser:
 def _agent(command: argparse.ArgumentParser) -> None:
     command.description = "Serve the runtime's CNI calls on this node until SIGTERM."
     command.add_argument("--config", type=Path, metavar="FILE", help="the agent's settings (YAML)")
-    command.add_argument(
-        "--socket", type=Path, metavar="PATH", help="default: $METACNI_SOCKET, else /run/metacni/cni.sock"
-    )
-    command.add_argument(
-        "--state-dir", type=Path, metavar="DIR", default=Path("/var/lib/cni/metacni"), help="default: %(default)s"
-    )
+    _folders(command)
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--definitions", type=Path, metavar="DIR", help="read definitions and pods from YAML files, not from a cluster"
@@ -49,6 +45,24 @@ def _agent(command: argparse.ArgumentParser) -> None:
         help="in whose mount namespace plugins run without a call; 0: the agent's (default: 1, or 0 if that is closed)",
     )
     command.add_argument("--node-name", metavar="NAME", help="default: $NODE_NAME, else the host's name")
+
+
+def _folders(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--socket", type=Path, metavar="PATH", help="default: $METACNI_SOCKET, else /run/metacni/cni.sock"
+    )
+    command.add_argument(
+        "--state-dir", type=Path, metavar="DIR", default=Path("/var/lib/cni/metacni"), help="default: %(default)s"
+    )
+
+
+def _ps(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Show each sandbox of this node's journal: its interfaces, networks and addresses, whether the agent's own "
+        "delegates or programs attached them and why, and what waits for the runtime. Changes nothing."
+    )
+    _folders(command)
+    command.add_argument("--json", action="store_true", help="for programs")
 
 
 def _process(text: str) -> int:
@@ -85,6 +99,9 @@ def _install(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--bin-dir", type=Path, metavar="DIR", default=Path("/opt/cni/bin"), help="default: %(default)s"
+    )
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="the agent's settings, for the delegates that they trust"
     )
 
 

@@ -90,8 +90,11 @@ def delegate_name(kind: str, delegates: Mapping[str, object]) -> str | None:
 
 def foreign_ipam(body: Mapping[str, Json], delegates: Mapping[str, object]) -> PluginType | None:
     """The IPAM program that a resident delegate of this configuration will ask for; None when it is ours, or none."""
-    kind = keys.text(keys.mapping(body, _IPAM) or {}, "type")
-    return PluginType(kind) if kind and delegate_name(kind, delegates) is None else None
+    ipam = keys.find(body, _IPAM)
+    kind = keys.find(ipam, "type") if isinstance(ipam, dict) else None
+    if not isinstance(kind, str) or not kind:  # what makes no sense, the delegate refuses
+        return None
+    return PluginType(kind) if delegate_name(kind, delegates) is None else None
 
 
 def _reason(delegate: Declining, body: Mapping[str, Json], visible: Visible) -> str | None:

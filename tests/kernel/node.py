@@ -88,6 +88,7 @@ class Node:
         self.definitions = root / "definitions"
         self.bin = root / "bin"
         self.config: dict[str, Any] = node_config()
+        self.resident: str = "auto"
         self.agent: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
         self._types: set[str] = set()
@@ -156,7 +157,7 @@ class Node:
         **settings: Any,
     ) -> None:
         """Start the agent with these settings; `program` may be another one of the same command line."""
-        (self.root / "settings.yaml").write_text(yaml.safe_dump({"cniConfDir": str(self.root / "net.d")} | settings))
+        (self.root / "settings.yaml").write_text(yaml.safe_dump(self._settings() | settings))
         before = len(self.log())
         with (self.root / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(
@@ -172,6 +173,10 @@ class Node:
             agent = self.agent
             eventually(lambda: '"msg": "serving"' in self.log()[before:] or agent.poll() is not None)
             assert agent.poll() is None, self.log()
+
+    def _settings(self) -> dict[str, Any]:
+        """Its mount namespace is not process 1's, and yet shows what plugins see."""
+        return {"cniConfDir": str(self.root / "net.d"), "hostPaths": ["/"], "resident": self.resident}
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the agent; its exit status."""
@@ -220,13 +225,17 @@ class Node:
         return Pod(namespace=namespace, name=namespace.name, annotations=annotations, made=made, **more)
 
     def popen(self, verb: str, pod: Pod | None = None, **more: Any) -> Call:
-        """Begin a call of the shim; `more` are CNI_* variables in lower case without their prefix, `stdin`, `body`."""
+        """Begin a call of the shim; `more` are CNI_* variables in lower case without their prefix, `stdin`, `body`.
+
+        `program` is the name under which the shim is called.
+        """
+        program = more.pop("program", "metacni")
         body = more.pop("body", self._stdin(pod))
         stdin = more.pop("stdin", json.dumps(body))
         self._types |= set(_types(body))
         environment = self._environment(verb, pod) | {f"CNI_{key.upper()}": str(value) for key, value in more.items()}
         process = subprocess.Popen(
-            self.inside(str(self.bin / "metacni")),
+            self.inside(str(self.bin / program)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -353,4 +362,12 @@ def made_node(root: Path, plugins: Path = parts.PLUGINS) -> Iterator[Node]:
 def node_of_test(tmp_path: Path) -> Iterator[Node]:
     """A node without its agent: define networks, then `node.start()`. A test module says `node = node_of_test`."""
     with made_node(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["auto", "none"], ids=["delegates", "programs"])
+def node_both_ways(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Node]:
+    """The same, once with our delegates in the agent and once with the reference's programs."""
+    with made_node(tmp_path) as made:
+        made.resident = request.param
         yield made

@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 
 from tests.kernel.networks import bridge, macvlan, scripted
-from tests.kernel.node import Node, Pod, node_of_test
+from tests.kernel.node import Node, Pod, node_both_ways
 
-node = node_of_test
+node = node_both_ways
 
 CRASHING: Final = Path(__file__).with_name("crashing_agent.py")
 WRITES: Final = ("begin", "step 0 0", "step 1 0", "step 2 0", "step 3 0", "step 3 1", "finish", "publish", "published")

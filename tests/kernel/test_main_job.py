@@ -9,9 +9,9 @@ import pytest
 
 from tests.kernel.conftest import Ip
 from tests.kernel.networks import bridge, macvlan, node_config, scripted
-from tests.kernel.node import Node, Pod, calls_of, node_of_test
+from tests.kernel.node import Node, Pod, calls_of, node_both_ways
 
-node = node_of_test
+node = node_both_ways
 
 VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 LOOK = 1.2  # a little more than the second after which a folder of definitions is read anew

@@ -8,9 +8,9 @@ import pytest
 
 from tests.kernel.conftest import Ip
 from tests.kernel.networks import bridge, node_config
-from tests.kernel.node import Node, Pod, node_of_test
+from tests.kernel.node import Node, Pod, node_both_ways
 
-node = node_of_test
+node = node_both_ways
 
 DUAL = "10.50.0.0/24 fd00:50::/64"
 

@@ -12,9 +12,9 @@ import pytest
 from tests import parts
 from tests.kernel.conftest import Ip
 from tests.kernel.networks import bridge, macvlan, node_config, scripted
-from tests.kernel.node import ANNOTATION, Node, Pod, calls_of, node_of_test
+from tests.kernel.node import ANNOTATION, Node, Pod, calls_of, node_both_ways
 
-node = node_of_test
+node = node_both_ways
 
 VALID = "cni.dev/valid-attachments"
 

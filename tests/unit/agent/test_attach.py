@@ -421,6 +421,17 @@ def test_a_group_that_cannot_be_deleted_is_no_failure(caplog: pytest.LogCaptureF
     assert "the pod's links are deleted one by one" in caplog.text
 
 
+def test_a_fault_of_a_delegate_keeps_no_other_network_from_being_taken_away(caplog: pytest.LogCaptureFixture) -> None:
+    """A traceback is for the log; DEL fails with one line and goes on with the network before."""
+    plugins = FakeRunner()
+    plugins.script("b", "DEL", ZeroDivisionError("ours"))
+    where = sandbox(plugins, ours(0, "a"), ours(1, "b"))
+    (fault,) = attach.delete(where, Known())
+    assert (fault.code, fault.msg) == (999, "network 'n1' (net1), DEL: internal error: ZeroDivisionError")
+    assert plugins.calls == [("DEL", "b", "net1"), ("DEL", "a", "eth0")]
+    assert "Traceback" in caplog.text
+
+
 def test_without_the_pod_no_links_are_deleted() -> None:
     """They went with it; their delegates are told all the same."""
     plugins = FakeRunner()

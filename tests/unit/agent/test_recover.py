@@ -179,7 +179,7 @@ def test_what_fails_is_kept_and_told_and_holds_nothing_up(
     bench.runner.script("bridge", "DEL", trouble, DONE)
     taken_over(bench)
     assert ("plan" in bench.files(), bench.files("c2")) == (True, [])
-    assert [one.sandbox for one in caplog.records if one.levelno >= logging.WARNING] == ["c1"]  # type: ignore[attr-defined]
+    assert {one.sandbox for one in caplog.records if one.levelno >= logging.WARNING} == {"c1"}  # type: ignore[attr-defined]
 
 
 def test_without_an_executor_everything_waits_for_the_runtime(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

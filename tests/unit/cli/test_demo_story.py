@@ -51,6 +51,10 @@ class PaperNode(DemoNode):
         self.note(f"ping {pod.name} {interface} {address}")
         return address != self._deaf
 
+    def inventory(self) -> tuple[()]:
+        """Paper keeps no journal."""
+        return ()
+
     def leftovers(self) -> list[str]:
         """What the test says."""
         return self._left

@@ -29,6 +29,18 @@ def test_each_delegate_of_ours_can_be_called_by_its_name(tmp_path: Path) -> None
     assert {path.read_bytes() for path in paths} == {shim.binary().read_bytes()}
 
 
+def test_the_settings_name_the_trusted_delegates_and_a_mistake_in_them_is_told(tmp_path: Path) -> None:
+    """One that nobody offers is named: it must not be found missing by the first pod."""
+    settings = tmp_path / "agent.yaml"
+    settings.write_text("trustedDelegates: [nobodys]\n")
+    with pytest.raises(CommandError, match="cannot load delegate 'nobodys' of `trustedDelegates`"):
+        install.install(tmp_path / "bin", install.trusted(settings))
+    settings.write_text("trustedDelegate: []\n")
+    with pytest.raises(CommandError, match="did you mean 'trustedDelegates'"):
+        install.trusted(settings)
+    assert not list((tmp_path / "bin").glob("*"))
+
+
 def test_an_installed_shim_that_runs_is_replaced_without_harm(tmp_path: Path) -> None:
     """The running program keeps its file; no "text file busy", and no leftover beside it."""
     path, *_ = install.install(tmp_path)
