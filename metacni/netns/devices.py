@@ -28,14 +28,18 @@ ALIAS: Final = 20
 GROUP: Final = 27
 NETNS_FD: Final = 28
 FILTER: Final = 29
+PROPERTIES: Final = 52
+OTHER_NAME: Final = 53
 INFO_KIND: Final = 1
 INFO_DATA: Final = 2
 PORT_KIND: Final = 4
 PORT_DATA: Final = 5
 VETH_PEER: Final = 1
 PORT_HAIRPIN: Final = 4
+BRIDGE_FILTERING: Final = 7
 
-MAX_ALIAS: Final = 255  # bytes
+MAX_NAME: Final = 15  # bytes
+MAX_ALIAS: Final = 255  # likewise
 UP: Final = 0x1
 PROMISCUOUS: Final = 0x100
 _OPERATIONAL_UP: Final = 6
@@ -59,6 +63,8 @@ class Device:
     group: int
     alias: str
     hairpin: bool
+    other_names: tuple[str, ...] = ()
+    """Alternative ones, by which it can be found as well."""
 
     @property
     def up(self) -> bool:
@@ -85,11 +91,14 @@ class Veth:
     """0 is the kernel's choice."""
     mac: str = ""
     """Of the pod's end; empty is the kernel's choice."""
+    host_mac: str = ""
+    """Of the near end, likewise: one of the kernel's choice udev may change, in its own time."""
 
 
 def find(netlink: Netlink, name: str) -> Device | None:
-    """The link of that name, None if there is none."""
-    return _get(netlink, HEADER.pack(0, 0, 0, 0, 0) + attribute(NAME, name) + _SKIP_STATISTICS)
+    """The link that has that name, be it an alternative one; None if there is none."""
+    kind = NAME if len(name.encode()) <= MAX_NAME else OTHER_NAME
+    return _get(netlink, HEADER.pack(0, 0, 0, 0, 0) + attribute(kind, name) + _SKIP_STATISTICS)
 
 
 def at(netlink: Netlink, index: int) -> Device | None:
@@ -102,11 +111,19 @@ def every(netlink: Netlink) -> Sequence[Device]:
     return [_device(body) for body in netlink.dump(GET_LINK, HEADER.pack(0, 0, 0, 0, 0) + _SKIP_STATISTICS)]
 
 
-def create_bridge(netlink: Netlink, name: str, mtu: int) -> None:
-    """A bridge that is up; FileExistsError: the name is taken."""
-    parts = [attribute(NAME, name), nested(INFO, attribute(INFO_KIND, b"bridge"))]
+def create_bridge(netlink: Netlink, name: str, mtu: int, *, mac: str = "", filtering: bool = False) -> None:
+    """A bridge that is up and looks at VLANs or not; FileExistsError: the name is taken.
+
+    One with a MAC keeps that, any other takes the lowest of its ports', and changes it as they come and go.
+    """
+    kind = [attribute(INFO_KIND, b"bridge")]
+    if filtering:
+        kind.append(nested(INFO_DATA, attribute(BRIDGE_FILTERING, b"\1")))
+    parts = [attribute(NAME, name), nested(INFO, *kind)]
     if mtu:
         parts.append(attribute(MTU, mtu))
+    if mac:
+        parts.append(attribute(ADDRESS, bytes.fromhex(mac.replace(":", ""))))
     netlink.change(NEW_LINK, HEADER.pack(0, 0, 0, UP, UP) + b"".join(parts), CREATE | EXCLUSIVE)
 
 
@@ -124,6 +141,8 @@ def create_veth(netlink: Netlink, veth: Veth) -> None:
         far.append(attribute(MTU, veth.mtu))
     if veth.mac:
         far.append(attribute(ADDRESS, bytes.fromhex(veth.mac.replace(":", ""))))
+    if veth.host_mac:
+        near.append(attribute(ADDRESS, bytes.fromhex(veth.host_mac.replace(":", ""))))
     if veth.master:
         near.append(attribute(MASTER, veth.master))
     peer = HEADER.pack(0, 0, 0, 0, 0) + b"".join(far)
@@ -150,12 +169,6 @@ def set_mac(netlink: Netlink, index: int, mac: str) -> None:
 def set_alias(netlink: Netlink, index: int, alias: str) -> None:
     """Write a remark to a link, which people see in `ip link`."""
     netlink.change(SET_LINK, HEADER.pack(0, 0, index, 0, 0) + attribute(ALIAS, alias.encode()))
-
-
-def set_hairpin(netlink: Netlink, index: int) -> None:
-    """Let a bridge's port send frames back where they came from."""
-    data = nested(PORT_DATA, attribute(PORT_HAIRPIN, b"\1"))
-    netlink.change(NEW_LINK, HEADER.pack(0, 0, index, 0, 0) + nested(INFO, attribute(PORT_KIND, b"bridge"), data))
 
 
 def delete(netlink: Netlink, index: int) -> bool:
@@ -201,4 +214,7 @@ def _device(body: bytes) -> Device:
         group=wire.number(found.get(GROUP)),
         alias=wire.text(found.get(ALIAS)),
         hairpin=port.get(PORT_HAIRPIN, b"\0") != b"\0",
+        other_names=tuple(
+            wire.text(value) for kind, value in wire.listed(found.get(PROPERTIES, b"")) if kind == OTHER_NAME
+        ),
     )

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
-from metacni.netns import wire
+from metacni.netns import sandbox, wire
 
 MAX_DUMPS: Final = 10
 PATIENCE: Final = 20.0
@@ -25,8 +25,8 @@ PATIENCE: Final = 20.0
 CREATE: Final = 0x400
 EXCLUSIVE: Final = 0x200
 
-_REQUEST: Final = 0x1
-_ACK: Final = 0x4
+REQUEST: Final = 0x1
+ACK: Final = 0x4
 _INTERRUPTED: Final = 0x10
 _DUMP: Final = 0x300
 _ERROR: Final = 2
@@ -35,6 +35,14 @@ _BUFFER: Final = 1 << 17
 _ERRNO: Final = struct.Struct("=i")
 _SOL_NETLINK: Final = 270
 _STRICT: Final = 12  # NETLINK_GET_STRICT_CHK: a dump obeys the link and table that its request names
+
+
+class Request(NamedTuple):
+    """One message of several that are sent together."""
+
+    kind: int
+    body: bytes
+    flags: int
 
 
 class Netlink:
@@ -61,12 +69,12 @@ class Netlink:
 
     def change(self, kind: int, body: bytes, flags: int = 0) -> None:
         """Have the kernel do something. Raises OSError, also when it does not answer."""
-        for _ in self._answers(self._send(kind, body, _REQUEST | _ACK | flags)):
+        for _ in self._answers(self._send(kind, body, REQUEST | ACK | flags)):
             pass
 
     def get(self, kind: int, body: bytes) -> bytes:
         """One thing. Raises OSError."""
-        for message in self._answers(self._send(kind, body, _REQUEST)):
+        for message in self._answers(self._send(kind, body, REQUEST)):
             return message.body
         raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
 
@@ -77,14 +85,40 @@ class Netlink:
             InterruptedError: it changed during each of several looks.
             OSError: the kernel refuses.
         """
-        return repeated(lambda: list(self._answers(self._send(kind, body, _REQUEST | _DUMP))))
+        return repeated(lambda: list(self._answers(self._send(kind, body, REQUEST | _DUMP))))
+
+    def transact(self, requests: Sequence[Request]) -> None:
+        """Have the kernel do several things together or none of them, in one datagram.
+
+        Raises:
+            OSError: the first refusal.
+        """
+        for _ in self._answers(self._send_all(requests)):
+            pass
+
+    def namespace(self) -> tuple[int, int]:
+        """Device and inode of the namespace that this handle reaches. Raises OSError."""
+        return sandbox.identity_of(self._socket)
+
+    def open_namespace(self) -> int:
+        """A descriptor of that namespace, for the caller to close. Raises OSError."""
+        return sandbox.open_of(self._socket)
+
+    def beside(self, protocol: int) -> Self:
+        """A handle for another protocol of netlink, to the namespace of this one. Raises OSError."""
+        return type(self)(sandbox.socket_beside(self._socket, protocol))
 
     def _send(self, kind: int, body: bytes, flags: int) -> int:
+        return self._send_all([Request(kind, body, flags)])
+
+    def _send_all(self, requests: Sequence[Request]) -> int:
         if threading.get_ident() != self._owner:
             raise RuntimeError("a netlink handle is used outside the thread that made it: nothing was sent")
         self._sequence += 1
-        request = wire.Message(kind=kind, flags=flags, sequence=self._sequence, body=body)
-        self._socket.sendto(wire.pack(request), (0, 0))
+        messages = [
+            wire.Message(kind=kind, flags=flags, sequence=self._sequence, body=body) for kind, body, flags in requests
+        ]
+        self._socket.sendto(b"".join(map(wire.pack, messages)), (0, 0))
         return self._sequence
 
     def _answers(self, sequence: int) -> Iterator[wire.Message]:

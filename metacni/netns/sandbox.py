@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import socket
+import threading
 from typing import Final
 
 from metacni.cni.errors import CniError, Code
@@ -94,6 +95,57 @@ def checked(sock: socket.socket, netns_fd: int) -> socket.socket:
     return sock
 
 
+def identity_of(sock: socket.socket) -> tuple[int, int]:
+    """Device and inode of the namespace that a socket stands in. Raises OSError."""
+    fd = fcntl.ioctl(sock.fileno(), _SIOCGSKNS)
+    try:
+        return identity(fd)
+    finally:
+        os.close(fd)
+
+
+def open_of(sock: socket.socket) -> int:
+    """A descriptor of the namespace that a socket stands in, for the caller to close. Raises OSError."""
+    return fcntl.ioctl(sock.fileno(), _SIOCGSKNS)
+
+
+def socket_beside(sock: socket.socket, protocol: int) -> socket.socket:
+    """A netlink socket of another protocol, bound, in the namespace of this one. Raises OSError.
+
+    As a rule that is the calling thread's; into any other goes a thread that ends there.
+    """
+    fd = fcntl.ioctl(sock.fileno(), _SIOCGSKNS)
+    try:
+        return _bound(protocol) if identity(fd) == own_identity() else _bound_in(fd, protocol)
+    finally:
+        os.close(fd)
+
+
+def _bound(protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, protocol)
+    sock.bind((0, 0))
+    return sock
+
+
+def _bound_in(netns_fd: int, protocol: int) -> socket.socket:
+    found: list[socket.socket | OSError] = []
+
+    def visit() -> None:
+        try:
+            enter(netns_fd)
+            found.append(_bound(protocol))
+        except OSError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=visit, name="netns-visitor", daemon=True)
+    thread.start()
+    thread.join()
+    (result,) = found
+    if isinstance(result, OSError):
+        raise result
+    return result
+
+
 def _require_not_ours(sock: socket.socket, netns_fd: int) -> None:
     try:
         cookie = _cookie(sock)
@@ -110,14 +162,10 @@ def _require_not_ours(sock: socket.socket, netns_fd: int) -> None:
 
 def _require_in(sock: socket.socket, netns_fd: int) -> None:
     try:
-        fd = fcntl.ioctl(sock.fileno(), _SIOCGSKNS)
+        found = identity_of(sock)
     except OSError:
         return  # an old kernel, or no NET_ADMIN there: then the check above stands alone
-    try:
-        same = identity(fd) == identity(netns_fd)
-    finally:
-        os.close(fd)
-    if not same:
+    if found != identity(netns_fd):
         raise CniError(Code.INTERNAL, "cannot use a socket: it is in another pod's network namespace", _WRONG_SOCKET)
 
 

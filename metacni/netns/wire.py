@@ -72,15 +72,18 @@ def nested(kind: int, *parts: bytes) -> bytes:
 
 def attributes(data: bytes, start: int = 0) -> dict[int, bytes]:
     """The attributes from `start` to the end; an impossible length ends the reading."""
-    found: dict[int, bytes] = {}
+    return dict(listed(data, start))
+
+
+def listed(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Likewise, in order, also those whose type stands there several times."""
     end = len(data)
     while end - start >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data, start)
         if not _ATTRIBUTE.size <= length <= end - start:
             break
-        found[kind & _KIND] = data[start + _ATTRIBUTE.size : start + length]
+        yield kind & _KIND, data[start + _ATTRIBUTE.size : start + length]
         start += (length + 3) & ~3
-    return found
 
 
 def number(value: bytes | None, default: int = 0) -> int:

@@ -30,9 +30,9 @@ class Kernel:
         raise OSError(92, "Protocol not available")
 
     def sendto(self, data: bytes, _: object) -> int:
-        """Take a request, put its answer where recvmsg finds it."""
-        (request,) = wire.unpack(data)
-        self.sent.append(request)
+        """Take a request, or several that are one; put the answer where recvmsg finds it."""
+        request, *more = wire.unpack(data)
+        self.sent += [request, *more]
         answer = self._answers.pop(0) if self._answers else [ack(0)]
         texts = (wire.pack(Message(kind=k, flags=f, sequence=request.sequence, body=b)) for k, f, b in answer)
         self._waiting.append(b"".join(text + bytes(-len(text) % 4) for text in texts))

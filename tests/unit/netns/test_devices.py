@@ -23,11 +23,13 @@ def sent(act: Callable[[Netlink], object]) -> tuple[int, int, tuple[int, ...], d
 def test_a_veth_is_made_whole_in_one_message() -> None:
     """The near end up and in its bridge; the far one in the pod, with its MAC and its group, and not up."""
     plan = Veth(
-        host_name="veth1", pod_name="eth0", netns_fd=9, group=77, master=3, mtu=1400, mac="02:00:5e:00:00:01"
+        host_name="veth1", pod_name="eth0", netns_fd=9, group=77, master=3, mtu=1400,
+        mac="02:00:5e:00:00:01", host_mac="02:00:5e:00:00:02",
     )  # fmt: skip
     kind, flags, header, near = sent(lambda netlink: devices.create_veth(netlink, plan))
     assert (kind, flags, header) == (16, 0x605, (0, 0, 0, 1, 1))
     assert (near[3], near[4], near[10]) == (b"veth1\0", b"\x78\x05\0\0", b"\3\0\0\0")
+    assert near[1] == bytes.fromhex("02005e000002")
     assert 27 not in near
     info = wire.attributes(near[18])
     assert info[1] == b"veth"
@@ -83,3 +85,14 @@ def test_a_link_is_described_as_the_kernel_does() -> None:
         assert (lo.index, lo.name, lo.kind, lo.mac, lo.master, lo.alias) == (1, "lo", "", "00:00:00:00:00:00", 0, "")
         assert devices.at(netlink, 1) == lo
         assert lo in devices.every(netlink)
+
+
+def test_a_link_has_further_names() -> None:
+    """All are read; one that is longer than a name may be is asked for as such."""
+    names = wire.nested(52, wire.attribute(53, "first"), wire.attribute(53, "a-name-of-more-than-15-bytes"))
+    kernel = Kernel([(16, 0, HEADER.pack(0, 0, 5, 0, 0) + wire.attribute(3, "e5") + names)])
+    found = devices.find(handle(kernel), "a-name-of-more-than-15-bytes")
+    assert found is not None
+    assert found.other_names == ("first", "a-name-of-more-than-15-bytes")
+    (message,) = kernel.sent
+    assert wire.attributes(message.body, HEADER.size)[53] == b"a-name-of-more-than-15-bytes\0"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from metacni.netns.netlink import Netlink, own_socket
+from metacni.netns.netlink import Netlink, Request, own_socket
 from tests.unit.netns.kernels import DONE, Kernel, ack, handle
 
 MULTI, INTERRUPTED = 0x2, 0x10
@@ -83,6 +83,23 @@ def test_a_foreign_thread_sends_nothing() -> None:
             with pytest.raises(RuntimeError, match="outside the thread"):
                 pool.submit(ask, 18, b"").result()
     assert kernel.sent == []
+
+
+def test_several_requests_are_one() -> None:
+    """Sent in one go under one number; the first refusal is the answer to all."""
+    kernel = Kernel([ack(errno.EPERM), ack(0)])
+    with pytest.raises(PermissionError):
+        handle(kernel).transact([Request(1, b"aaaa", 1), Request(2, b"bbbb", 5)])
+    assert [(message.kind, message.flags, message.body, message.sequence) for message in kernel.sent] == [
+        (1, 1, b"aaaa", 1), (2, 5, b"bbbb", 1)
+    ]  # fmt: skip
+
+
+def test_a_handle_beside_another_reaches_the_same_namespace() -> None:
+    """Of another protocol: here the same one, which every kernel has."""
+    with Netlink(own_socket()) as netlink, netlink.beside(0) as other:
+        assert other.namespace() == netlink.namespace()
+        assert b"lo\0" in b"".join(other.dump(18, bytes(16)))
 
 
 def test_the_real_kernel_lists_its_loopback() -> None:

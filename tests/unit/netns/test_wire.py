@@ -74,3 +74,10 @@ def test_any_bytes_can_be_read_as_attributes(data: bytes) -> None:
 def test_a_number_has_a_default(value: bytes | None, expected: int) -> None:
     """An attribute that is absent or too short is not one."""
     assert wire.number(value, 42) == expected
+
+
+def test_a_list_of_attributes_of_one_type_is_read_whole() -> None:
+    """In order, up to one whose length is impossible."""
+    data = wire.attribute(1, b"a") + wire.attribute(2, b"b") + wire.nested(1, wire.attribute(3, b"c"))
+    assert list(wire.listed(data)) == [(1, b"a"), (2, b"b"), (1, wire.attribute(3, b"c"))]
+    assert list(wire.listed(wire.attribute(1, b"a") + b"\xff\xff\1\0")) == [(1, b"a")]
