@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The IPAM of a delegate: our own host-local in this process, any other through the runner that was handed in.
+"""The IPAM of a delegate: one of our own in this process, any other through the runner that was handed in.
 
-A delegate must not see the difference, nor that an IPAM's verb is asked for in an environment variable.
+A delegate must not see the difference, nor that an IPAM's verb is asked for in an environment variable. Which are our
+own stands in one table.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from delegates import _undo
 from delegates._call import Body, Call, Visible
-from delegates.ipam import host_local
+from delegates._skeleton import Delegate
+from delegates.ipam import host_local, metacni_ipam, static
 from metacni.cni import convert, jsontext, keys
 from metacni.cni.environment import COMMAND, Environment
 from metacni.cni.errors import CniError, Code
@@ -22,33 +24,52 @@ from metacni.cni.versions import Verb
 Conf = TypeVar("Conf")
 
 
+_PREFIX: Final = "metacni-"  # of the names that are always ours
+_REFERENCE: Final[tuple[Delegate[Any], ...]] = (host_local.DELEGATE, static.DELEGATE)  # under their bare names, too
+_OWN: Final[Mapping[str, Delegate[Any]]] = {
+    **{delegate.name: delegate for delegate in _REFERENCE},
+    **{_PREFIX + delegate.name: delegate for delegate in (*_REFERENCE, metacni_ipam.DELEGATE)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """One of ours, and its configuration as it wants it."""
+
+    delegate: Delegate[Any]
+    conf: object
+
+
 @dataclass(frozen=True, slots=True)
 class Ipam:
     """Which IPAM a configuration names; `own` is set when it is ours."""
 
     kind: PluginType
-    own: host_local.Conf | None = None
+    own: _Own | None = None
 
 
 def parse(body: Body, environment: Environment, version: str) -> Ipam | None:
-    """The IPAM of a configuration, None if it has none. Raises as host_local.parse does."""
+    """The IPAM of a configuration, None if it has none. Raises as the parser of that IPAM does."""
     kind = _kind(body)
-    if kind in host_local.TYPES:
-        return Ipam(kind, host_local.parse(body, environment, version))
+    own = _OWN.get(kind)
+    if own:
+        return Ipam(kind, _Own(own, own.parse(body, environment, version)))
     return Ipam(kind) if kind else None
 
 
 def parse_loosely(body: Body) -> Ipam | None:
     """As `parse`, for taking away."""
     kind = _kind(body)
-    if kind in host_local.TYPES:
-        return Ipam(kind, host_local.parse_loosely(body))
+    own = _OWN.get(kind)
+    if own:
+        return Ipam(kind, _Own(own, own.parse_loosely(body)))
     return Ipam(kind) if kind else None
 
 
 def declines(body: Body, visible: Visible) -> str | None:
     """Why the IPAM's part of a configuration is better left to another program."""
-    return host_local.declines(body, visible) if _kind(body) in host_local.TYPES else None
+    own = _OWN.get(_kind(body))
+    return own.declines(body, visible) if own else None
 
 
 def lease(call: Call[Conf], ipam: Ipam, undo: ExitStack) -> Result:
@@ -57,7 +78,8 @@ def lease(call: Call[Conf], ipam: Ipam, undo: ExitStack) -> Result:
     Raises:
         CniError: the IPAM's own, or code 7 when it gave no address (E3).
     """
-    result = host_local.add(call.with_conf(ipam.own)) if ipam.own else _add(call, ipam.kind)
+    own = ipam.own
+    result = own.delegate.add(call.with_conf(own.conf)) if own else _add(call, ipam.kind)
     undo.callback(_give_back, call, ipam)
     if not result.ips:
         raise CniError(Code.CONFIG, f"cannot use IPAM {ipam.kind!r}: it gave no address")
@@ -84,24 +106,25 @@ def gc(call: Call[Conf], ipam: Ipam) -> None:
     _forward(call, ipam, Verb.GC)
 
 
-_OWN: Final[Mapping[Verb, Callable[[Call[host_local.Conf]], None]]] = {
-    Verb.CHECK: host_local.check,
-    Verb.DEL: host_local.delete,
-    Verb.STATUS: host_local.status,
-    Verb.GC: host_local.gc,
+_VERBS: Final[Mapping[Verb, Callable[[Delegate[Any]], Callable[[Call[Any]], None]]]] = {
+    Verb.CHECK: lambda own: own.check,
+    Verb.DEL: lambda own: own.delete,
+    Verb.STATUS: lambda own: own.status,
+    Verb.GC: lambda own: own.gc,
 }
 
 
 def _forward(call: Call[Conf], ipam: Ipam, verb: Verb) -> None:
     if ipam.own:
-        _OWN[verb](call.with_conf(ipam.own))
+        _VERBS[verb](ipam.own.delegate)(call.with_conf(ipam.own.conf))
     else:
         _run(call, ipam.kind, verb)
 
 
-def _kind(body: Body) -> PluginType | None:
+def _kind(body: Body) -> PluginType:
+    """The type, empty when there is no IPAM."""
     kind = keys.text(keys.mapping(body, "ipam") or {}, "type")
-    return plugin_type(kind) if kind else None
+    return plugin_type(kind) if kind else PluginType("")
 
 
 def _add(call: Call[Conf], kind: PluginType) -> Result:

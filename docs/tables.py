@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of docs/configuration.md from the schemas in crds/, so that a key is described in one place.
+"""Writes the tables of the pages of docs/ from the schemas in crds/, so that a key is described in one place.
 
-`python docs/tables.py` rewrites the page; a test calls `page()` and compares.
+`python docs/tables.py` rewrites the pages; a test calls `page()` and compares.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "configuration.md"
+PAGES = (ROOT / "docs" / "configuration.md", ROOT / "docs" / "delegates.md")
 _BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -31,8 +31,11 @@ def _rows(prefix: str, schema: dict[str, Any]) -> list[tuple[str, str, str, str]
     for key, value in schema["properties"].items():
         default = f"`{json.dumps(value['default'])}`" if value.get("default") not in (None, {}) else ""
         rows.append((prefix + key, _kind(value), default, value["description"]))
-        if "properties" in value:
-            rows += _rows(f"{prefix}{key}.", value)
+        name, inner = prefix + key, value
+        while inner.get("type") == "array":  # what a list holds stands below it
+            name, inner = f"{name}[]", inner.get("items", {})
+        if "properties" in inner:
+            rows += _rows(f"{name}.", inner)
     return rows
 
 
@@ -51,4 +54,5 @@ def _kind(value: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
+    for path in PAGES:
+        path.write_text(page(path.read_text("utf-8")), "utf-8")

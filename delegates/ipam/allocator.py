@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which address each range set gives (F7-F12), asking only a store. Pure: it must not know where leases are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
-from delegates._text import Ip
+from delegates import _text
+from delegates._text import Ip, Prefixed
 from delegates.ipam.ranges import Range, RangeSet, addresses
 from metacni.cni.errors import CniError, Code
 from metacni.cni.names import ContainerId, IfName
@@ -46,6 +48,11 @@ class Lease:
     address: Ip
     range: Range
 
+    @property
+    def prefixed(self) -> Prefixed:
+        """The address with its subnet's prefix."""
+        return _text.prefixed("address", f"{self.address}/{self.range.subnet.prefixlen}")
+
 
 def allocate(sets: Sequence[RangeSet], requested: Sequence[Ip], holder: Holder, store: Store) -> tuple[Lease, ...]:
     """One address of each set, all or none.
@@ -53,32 +60,50 @@ def allocate(sets: Sequence[RangeSet], requested: Sequence[Ip], holder: Holder, 
     Raises:
         CniError: code 11, a set is empty; code 7, a requested address cannot be had; code 999, the holder has one.
     """
-    wanted = list(dict.fromkeys(requested))
-    leases: list[Lease] = []
     held = store.held(holder)
+    numbers = count()
     with ExitStack() as undo:
-        for number, pool in enumerate(sets):
-            asked = next((address for address in wanted if address in pool), None)
-            if asked is not None:
-                wanted.remove(asked)
-            try:
-                if asked is None:
-                    _require_none(held, pool)
-                    lease = _next(number, pool, holder, store)
-                else:
-                    lease = _exactly(pool, asked, holder, store)
-            except CniError as error:
-                raise error.within(f"range set {number}") from None
+
+        def give(pool: RangeSet, asked: Ip | None) -> Lease:
+            number = next(numbers)
+            if asked is None:
+                require_none(held, pool)
+                lease = _next(number, pool, holder, store)
+            else:
+                lease = _exactly(pool, asked, holder, store)
             undo.callback(store.free, lease.address, holder)
             store.remember(number, lease.address)
-            leases.append(lease)
-        if wanted:
-            raise CniError(
-                Code.CONFIG,
-                f"cannot allocate all requested addresses: {', '.join(map(str, wanted))}",
-                "each has to lie in a range set of its own",
-            )
+            return lease
+
+        leases = assign(sets, requested, give)
         undo.pop_all()
+    return leases
+
+
+def assign(
+    sets: Sequence[RangeSet], requested: Sequence[Ip], give: Callable[[RangeSet, Ip | None], Lease]
+) -> tuple[Lease, ...]:
+    """Have each set in turn give the first requested address that lies in it, or any (F10).
+
+    Raises:
+        CniError: what `give` raises; code 7, a requested address lies in no set that is left.
+    """
+    wanted = list(dict.fromkeys(requested))
+    leases = []
+    for number, pool in enumerate(sets):
+        asked = next((address for address in wanted if address in pool), None)
+        if asked is not None:
+            wanted.remove(asked)
+        try:
+            leases.append(give(pool, asked))
+        except CniError as error:
+            raise error.within(f"range set {number}") from None
+    if wanted:
+        raise CniError(
+            Code.CONFIG,
+            f"cannot allocate all requested addresses: {', '.join(map(str, wanted))}",
+            "each has to lie in a range set of its own",
+        )
     return tuple(leases)
 
 
@@ -91,7 +116,7 @@ def _exactly(pool: RangeSet, address: Ip, holder: Holder, store: Store) -> Lease
     return Lease(address, part)
 
 
-def _require_none(held: Sequence[Ip], pool: RangeSet) -> None:
+def require_none(held: Sequence[Ip], pool: RangeSet) -> None:
     """A second ADD is refused, not answered again (F12)."""
     address = next((address for address in held if address in pool), None)
     if address is not None:

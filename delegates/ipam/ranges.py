@@ -4,8 +4,10 @@
 A set is the pool that one address is taken from; its ranges may lie in several subnets.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Final
 
@@ -16,17 +18,21 @@ from metacni.cni.errors import CniError, Code
 from metacni.cni.jsontext import Json, describe
 
 KEYS: Final = frozenset({"subnet", "rangestart", "rangeend", "gateway"})
+Span = tuple[int, int]
+"""Addresses from the first to the last, as numbers."""
+
 _HOST_BITS: Final = 2  # the fewest a subnet must have
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: they leave no room for what is computed once
 class Range:
-    """Addresses from `start` to `end`, both included, without the gateway."""
+    """Addresses from `start` to `end`, both included, without the gateway and what is excluded."""
 
     subnet: Network
     start: Ip
     end: Ip
     gateway: Ip
+    excluded: tuple[Span, ...] = ()
 
     def __contains__(self, address: Ip) -> bool:
         return address.version == self.subnet.version and int(self.start) <= int(address) <= int(self.end)
@@ -37,7 +43,31 @@ class Range:
     @property
     def size(self) -> int:
         """How many addresses it has to give."""
-        return max(0, int(self.end) - int(self.start) + 1 - (self.gateway in self))
+        first, last = int(self.start), int(self.end)
+        closed = sum(
+            min(last, high) - max(first, low) + 1 for low, high in self.closed if low <= last and high >= first
+        )
+        return last - first + 1 - closed
+
+    @cached_property
+    def closed(self) -> tuple[Span, ...]:
+        """What is never given, in order and apart from each other: what is excluded, and the gateway."""
+        merged: list[Span] = []
+        for low, high in sorted((*self.excluded, (int(self.gateway), int(self.gateway)))):
+            if merged and low <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+            else:
+                merged.append((low, high))
+        return tuple(merged)
+
+    def gives(self, address: Ip) -> bool:
+        """Whether it may give an address."""
+        return address in self and self.behind(int(address)) == int(address)
+
+    def behind(self, number: int) -> int:
+        """This number, or the first behind the closed span that it lies in."""
+        at = bisect_right(self.closed, number, key=_first) - 1
+        return self.closed[at][1] + 1 if at >= 0 and number <= self.closed[at][1] else number
 
     def overlaps(self, other: "Range") -> bool:
         """Whether an address is in both."""
@@ -76,28 +106,37 @@ class RangeSet:
         return any(one.overlaps(two) for one in self.ranges for two in other.ranges)
 
 
+def listed(ipam: Mapping[str, Json], at_run_time: Sequence[Json]) -> tuple[Json, ...]:
+    """All sets as they are written, in their order: those given at run time, the old single range, `ranges` (F3)."""
+    single: list[Json] = [dict(ipam)] if keys.text(ipam, "subnet") else []
+    return (*at_run_time, *([single] if single else []), *(keys.items(ipam, "ranges") or []))
+
+
+def undeclared(ipam: Mapping[str, Json], at_run_time: Sequence[Json], known: Collection[str]) -> str | None:
+    """The first key of a range in `ranges` or given at run time that nobody carries out, as a reason to decline."""
+    for pool in (*at_run_time, *(keys.items(ipam, "ranges") or [])):
+        items = [item for item in pool if isinstance(item, dict)] if isinstance(pool, list) else []
+        for item in items:
+            key = _text.unknown(item, known)
+            if key:
+                return f"key '{key}' of a range ({describe(item[key])}) is not known"
+    return None
+
+
 def parse(ipam: Mapping[str, Json], at_run_time: Sequence[Json]) -> tuple[RangeSet, ...]:
-    """All sets in their order: those given at run time, the old single range, `ranges` (F3).
+    """All sets, proven sound.
 
     Raises:
         CniError: code 6, a wrong JSON type; code 7, no range at all, or one that is not sound (F4).
     """
-    single: list[Json] = [dict(ipam)] if keys.text(ipam, "subnet") else []
-    listed = [*at_run_time, *([single] if single else []), *(keys.items(ipam, "ranges") or [])]
-    if not listed:
+    written = listed(ipam, at_run_time)
+    if not written:
         raise CniError(Code.CONFIG, "cannot allocate addresses: no range is given", "give 'ranges' under 'ipam'")
-    sets = tuple(_set(number, item) for number, item in enumerate(listed))
+    sets = tuple(_set(number, item) for number, item in enumerate(written))
     for (one, first), (two, second) in combinations(enumerate(sets), 2):
         if first.overlaps(second):
             raise CniError(Code.CONFIG, f"cannot use range set {one}: it overlaps range set {two}")
     return sets
-
-
-def require_one_per_family(sets: Sequence[RangeSet]) -> None:
-    """For results that can hold no more (F4)."""
-    families = [item.version for item in sets]
-    if len(families) != len(set(families)):
-        raise CniError(Code.CONFIG, "cannot allocate more than one address per family: the CNI version has one only")
 
 
 def _set(number: int, item: Json) -> RangeSet:
@@ -133,7 +172,8 @@ def _range(item: Json) -> Range:
     gateway = _text.ip("gateway", text) if text else first
     if gateway.version != subnet.version:
         raise CniError(Code.CONFIG, f"cannot use gateway '{gateway}': of another family than subnet '{subnet}'")
-    return Range(subnet=subnet, start=start, end=end, gateway=gateway)
+    excluded = tuple(_span(text, subnet) for text in keys.texts(item, "exclude"))
+    return Range(subnet=subnet, start=start, end=end, gateway=gateway, excluded=excluded)
 
 
 def _in_subnet(item: Mapping[str, Json], key: str, subnet: Network, default: Ip) -> Ip:
@@ -144,6 +184,25 @@ def _in_subnet(item: Mapping[str, Json], key: str, subnet: Network, default: Ip)
     if address not in subnet:
         raise CniError(Code.CONFIG, f"cannot use {key} '{address}': not in subnet '{subnet}'")
     return address
+
+
+def _span(text: str, subnet: Network) -> Span:
+    """What is excluded: an address, a subnet, or `first-last`."""
+    first, dash, last = text.partition("-")
+    if not dash and "/" in text:
+        inside = _text.network("exclude", text)
+        ends: tuple[Ip, Ip] = (inside.network_address, inside.broadcast_address)
+    else:
+        ends = (_text.ip("exclude", first), _text.ip("exclude", last if dash else first))
+    if ends[0] not in subnet or ends[1] not in subnet:
+        raise CniError(Code.CONFIG, f"cannot use exclude {text!r}: not in subnet '{subnet}'")
+    if int(ends[0]) > int(ends[1]):
+        raise CniError(Code.CONFIG, f"cannot use exclude {text!r}: it ends before it begins")
+    return int(ends[0]), int(ends[1])
+
+
+def _first(span: Span) -> int:
+    return span[0]
 
 
 def addresses(pool: RangeSet, after: Ip | None) -> Iterator[tuple[Ip, Range]]:

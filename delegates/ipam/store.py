@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """host-local's folder of leases, the same to the byte, so that either program releases what the other leased (F13).
 
-One file for each address, created exclusively: reserving is one system call, and `ls` is the debugger. The folder is
-opened once and worked by its descriptor, and no symbolic link is followed in it: a path that users may name must not
-lead root elsewhere. Everything happens under the reference's lock.
+One file for each address, there exclusively and with its holder from its first moment: a writer that is killed leaves
+no lease that nobody can give back. `ls` is the debugger. No symbolic link is followed. Everything happens under the
+reference's lock.
 """
 
 import errno
-import fcntl
 import os
+import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,17 +18,17 @@ from types import TracebackType
 from typing import Final, Self
 
 from delegates._text import Ip
+from delegates.ipam import folder
 from delegates.ipam.allocator import Holder
-from metacni.cni.errors import CniError, Code
 from metacni.netns.failures import failing
 
 LOCK: Final = "lock"
 LAST: Final = "last_reserved_ip."
-PATIENCE: Final = 10.0
-"""Seconds to wait for the lock, which is held for milliseconds."""
+ABANDONED: Final = 60.0
+"""Seconds after which a file that names no holder is nobody's: its writer was killed before it wrote."""
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not blocking: somebody may have put a pipe there
+_NO_TMPFILE: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)  # from file systems and kernels without it
 _MAX: Final = 1024  # bytes of a lease that are looked at
 _SEPARATOR: Final = b"\r\n"
 
@@ -46,7 +46,7 @@ class Folder:
         try:
             with failing(f"cannot lock lease folder {str(self._path)!r}"):
                 self._lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | _FILE, 0o750, dir_fd=self._fd)
-                _flock(self._lock)
+                folder.lock(self._lock)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -66,15 +66,12 @@ class Folder:
         """Take an address; False when somebody has it."""
         name = str(address)
         with failing(f"cannot write lease {name!r} in folder {str(self._path)!r}"):
+            if self._is_abandoned(name):
+                self._remove(name)
             try:
-                fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=self._fd)
+                self._create(name, _exact(holder))
             except FileExistsError:
                 return False
-            try:
-                _fill(fd, _exact(holder))
-            except BaseException:
-                os.unlink(name, dir_fd=self._fd)
-                raise
         return True
 
     def free(self, address: Ip, holder: Holder) -> None:
@@ -105,13 +102,17 @@ class Folder:
     def release_others(self, valid: Collection[Holder]) -> None:
         """Give back all that nobody of these has (F20); what is no address's file is not touched."""
         kept = {_exact(holder) for holder in valid} | {_old(holder) for holder in valid}
-        for name, text in list(self._files()):
-            if text not in kept and _address(name) is not None:
+        for name in self._names():
+            if _address(name) is None:
+                continue
+            text = self._read(name)
+            if text not in kept if text else self._is_abandoned(name):
                 self._remove(name)
 
     def taken(self) -> set[Ip]:
         """All addresses that somebody has."""
-        return {address for name in self._names() if (address := _address(name)) is not None}
+        names = self._names()
+        return {address for name in names if (address := _address(name)) is not None and not self._is_abandoned(name)}
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
         """Each file of an address that can be read, and what it says."""
@@ -136,87 +137,69 @@ class Folder:
         finally:
             os.close(fd)
 
+    def _create(self, name: str, text: bytes) -> None:
+        """A file that has its text when it gets its name, where the file system can do that. Raises OSError."""
+        try:
+            fd = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=self._fd)
+        except OSError as error:
+            if error.errno not in _NO_TMPFILE:
+                raise
+            return self._create_empty_first(name, text)
+        try:
+            _write(fd, text)
+            return os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=self._fd)  # fails when it is there
+        finally:
+            os.close(fd)
+
+    def _create_empty_first(self, name: str, text: bytes) -> None:
+        """As the reference does it."""
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=self._fd)
+        try:
+            _fill(fd, text)
+        except BaseException:
+            os.unlink(name, dir_fd=self._fd)
+            raise
+
+    def _is_abandoned(self, name: str) -> bool:
+        """Whether a file has been empty for longer than any writer needs, who would hold the lock besides."""
+        try:
+            status = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and not status.st_size and time.time() - status.st_mtime > ABANDONED
+
     def _remove(self, name: str) -> None:
         with failing(f"cannot remove lease {name!r} in folder {str(self._path)!r}", fine=FileNotFoundError):
             os.unlink(name, dir_fd=self._fd)
 
 
 def make(data_dir: Path, network: str) -> Folder:
-    """The folder of a network, made if it is not there.
-
-    Raises:
-        CniError: code 5, it cannot be made, or is a symbolic link or no folder.
-    """
-    path = data_dir / network
-    with failing(f"cannot make lease folder {str(path)!r}"):
-        data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    fd = _open(data_dir)
-    try:
-        with failing(f"cannot make lease folder {str(path)!r}", fine=FileExistsError):
-            os.mkdir(network, 0o755, dir_fd=fd)
-        return Folder(path, _open(path, fd))
-    finally:
-        os.close(fd)
+    """The folder of a network, made if it is not there. Raises CniError: as folder.make."""
+    return Folder(data_dir / network, folder.make(data_dir, network))
 
 
 @contextmanager
 def existing(data_dir: Path, network: str) -> Iterator[Folder | None]:
-    """The locked folder of a network, None if there is none: whoever only looks or gives back makes nothing (F16).
-
-    Raises:
-        CniError: as `make`.
-    """
-    try:
-        fd = _open(data_dir)
-        try:
-            folder = Folder(data_dir / network, _open(data_dir / network, fd))
-        finally:
-            os.close(fd)
-    except FileNotFoundError:
+    """The locked folder of a network, None if there is none. Raises CniError: as folder.make."""
+    fd = folder.existing(data_dir, network)
+    if fd is None:
         yield None
         return
-    with folder:
-        yield folder
-
-
-def _open(path: Path, parent: int | None = None) -> int:
-    """Raises FileNotFoundError as it is, everything else as CniError."""
-    name = path if parent is None else path.name
-    try:
-        return os.open(name, _FOLDER, dir_fd=parent)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            hint = "symbolic links are not followed: give the folder itself as 'dataDir'"
-            raise CniError(
-                Code.IO, f"cannot open lease folder {str(path)!r}: a symbolic link, or no folder", hint
-            ) from error
-        with failing(f"cannot open lease folder {str(path)!r}"):
-            raise
-
-
-def _flock(fd: int) -> None:
-    """Lock as the reference does, for each look or change; another thread of ours is like another program."""
-    patience = time.monotonic() + PATIENCE
-    pause = 0.0005
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > patience:
-                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from None
-        time.sleep(pause)
-        pause = min(2 * pause, 0.01)
+    with Folder(data_dir / network, fd) as found:
+        yield found
 
 
 def _fill(fd: int, text: bytes) -> None:
     try:
-        if os.write(fd, text) != len(text):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _write(fd, text)
         os.ftruncate(fd, len(text))
     finally:
         os.close(fd)
+
+
+def _write(fd: int, text: bytes) -> None:
+    if os.write(fd, text) != len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _exact(holder: Holder) -> bytes:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One folder of leases, two programs: what either leases the other sees, continues and gives back."""
 
+import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,21 @@ def test_both_take_a_lease_of_the_oldest_form(pair: Pair) -> None:
         assert step(twin, "ADD", "c1", []) == "refused"
         assert step(twin, "DEL", "c1", []) == []
         assert not (folder / "10.1.0.4").exists()
+
+
+def test_a_file_that_nobody_filled_ours_takes_over(pair: Pair) -> None:
+    """On purpose: one that kill -9 left empty the reference never gives again; ours does, and the reference goes on."""
+    reference, ours = pair("eth0")
+    for twin in (reference, ours):
+        (twin.data / "net").mkdir(parents=True)
+        (twin.data / "net/10.1.0.4").touch()
+        os.utime(twin.data / "net/10.1.0.4", (0, 0))
+    assert step(reference, "ADD", "c1", ["10.1.0.4"]) == "refused"
+    assert step(ours, "ADD", "c1", ["10.1.0.4"]) == ["10.1.0.4/29", "fd01::2/125"]
+    theirs = replace(reference, data=ours.data)
+    assert step(theirs, "CHECK", "c1", []) == []
+    assert step(theirs, "DEL", "c1", []) == []
+    assert sorted(ours.leases()) == ["last_reserved_ip.0", "last_reserved_ip.1", "lock"]
 
 
 def test_the_reference_waits_for_our_lock(pair: Pair, tmp_path: Path) -> None:

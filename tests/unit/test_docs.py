@@ -10,11 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 README_LINES = 150
 
 
-def test_the_tables_of_the_configuration_page_are_those_of_the_schemas() -> None:
+def test_the_tables_of_the_pages_are_those_of_the_schemas() -> None:
     """After a change of a schema: make docs."""
     script = runpy.run_path(str(ROOT / "docs" / "tables.py"))
-    text = script["PAGE"].read_text("utf-8")
-    assert script["page"](text) == text
+    texts = [path.read_text("utf-8") for path in script["PAGES"]]
+    assert [script["page"](text) for text in texts] == texts
 
 
 def test_every_link_between_our_pages_leads_somewhere() -> None:

@@ -4,6 +4,7 @@
 import json
 import logging
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,33 @@ def test_ours_runs_here(tmp_path: Any, kind: str) -> None:
             assert sorted(file.name for file in (tmp_path / "net").iterdir()) == ["last_reserved_ip.0", "lock"]
         assert serve(DELEGATE, verb, conf, ipam=foreign) == {}
     assert foreign.asked == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        pytest.param("static", {"addresses": [{"address": "10.1.0.2/24"}]}, id="static"),
+        pytest.param("metacni-static", {"addresses": [{"address": "10.1.0.2/24"}]}, id="metacni-static"),
+        pytest.param("metacni-ipam", {"ranges": [[{"subnet": "10.1.0.0/24"}]]}, id="metacni-ipam"),
+    ],
+)
+def test_each_of_ours_runs_here(tmp_path: Path, kind: str, part: dict[str, Any]) -> None:
+    """Whatever verb."""
+    foreign = Foreign()
+    ipam = {"type": kind} | part | ({"dataDir": str(tmp_path)} if "ranges" in part else {})
+    conf: dict[str, Any] = {"cniVersion": "1.1.0", "name": "net", "ipam": ipam, "cni.dev/valid-attachments": []}
+    added = serve(DELEGATE, "ADD", conf, ipam=foreign)
+    assert [item["address"] for item in added["ips"]] == ["10.1.0.2/24"]
+    for verb in ("CHECK", "STATUS", "DEL", "GC"):
+        assert serve(DELEGATE, verb, conf | {"prevResult": added}, ipam=foreign) == {}
+    assert foreign.asked == []
+
+
+def test_a_bare_name_is_ours_only_where_the_reference_has_it() -> None:
+    """`ipam` alone is somebody else's."""
+    foreign = Foreign(ANSWER)
+    serve(DELEGATE, "ADD", config("ipam"), ipam=foreign)
+    assert foreign.asked[0][:2] == ("ipam", "ADD")
 
 
 @pytest.mark.parametrize("kind", ["a/b", "..", "x\0"])

@@ -90,6 +90,11 @@ def test_del_needs_no_more_than_the_folder(tmp_path: Path) -> None:
         pytest.param({"RANGES": [[SMALL]], "resolvConf": None}, None, id="in-any-case-and-null"),
         pytest.param({"wheels": 4}, "key 'ipam.wheels' (4) is not known", id="unknown"),
         pytest.param(
+            {"ranges": [[SMALL | {"exclude": []}]]},
+            "key 'exclude' of a range ([]) is not known",
+            id="unknown-of-a-range",
+        ),
+        pytest.param(
             {"routes": [{"dst": "10.2.0.0/16", "src": "x"}]}, "key 'src' of a route (\"x\") is not known", id="route"
         ),
         pytest.param(

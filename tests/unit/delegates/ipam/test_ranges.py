@@ -13,6 +13,7 @@ from delegates.ipam import ranges
 from metacni.cni.errors import CniError
 
 NET = "10.1.0.0/29"
+WIDE = "10.1.0.0/24"
 
 
 def parsed(*sets: Any) -> tuple[ranges.RangeSet, ...]:
@@ -71,11 +72,56 @@ def test_what_is_not_sound_is_refused(sets: list[Any], code: int, says: str) -> 
     assert caught.value.code == code
 
 
-def test_two_of_a_family_can_be_too_many() -> None:
-    """For results that hold one per family."""
-    ranges.require_one_per_family(parsed([{"subnet": NET}], [{"subnet": "fd01::/64"}]))
-    with pytest.raises(CniError, match="family"):
-        ranges.require_one_per_family(parsed([{"subnet": NET}], [{"subnet": "10.2.0.0/24"}]))
+def test_what_is_closed_stands_in_order_and_apart() -> None:
+    """An address, a subnet, a span and the gateway, overlapping or side by side."""
+    part = {"subnet": WIDE, "exclude": ["10.1.0.64/26", "10.1.0.9", "10.1.0.10-10.1.0.70", "10.1.0.255"]}
+    ((only,),) = (pool.ranges for pool in parsed([part]))
+    base = int(ip_address("10.1.0.0"))
+    assert [(low - base, high - base) for low, high in only.closed] == [(1, 1), (9, 127), (255, 255)]
+    assert [only.behind(base + number) - base for number in (0, 1, 8, 9, 100, 127, 128)] == [
+        0,
+        2,
+        8,
+        128,
+        128,
+        128,
+        128,
+    ]
+    assert only.size == 254 - 1 - 119
+    given_out = [number for number in range(256) if only.gives(ip_address(base + number))]
+    assert given_out == [*range(2, 9), *range(128, 255)]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "code", "says"),
+    [
+        pytest.param(["10.2.0.1"], 7, "10.2.0.1", id="outside"),
+        pytest.param(["10.1.0.0/23"], 7, "10.1.0.0/23", id="wider"),
+        pytest.param(["10.1.0.4/24"], 7, "host bits", id="host-bits"),
+        pytest.param(["10.1.0.9-10.1.0.4"], 7, "before it begins", id="backwards"),
+        pytest.param(["10.1.0.250-10.1.1.4"], 7, "10.1.1.4", id="over-the-end"),
+        pytest.param(["fd01::1"], 7, "fd01::1", id="of-another-family"),
+        pytest.param(["10.1.0.1-"], 7, "exclude", id="no-end"),
+        pytest.param(["x"], 7, "exclude", id="no-address"),
+        pytest.param("10.1.0.4", 6, "exclude", id="no-list"),
+        pytest.param([4], 6, "exclude", id="a-number"),
+    ],
+)
+def test_what_cannot_be_excluded_is_refused(exclude: Any, code: int, says: str) -> None:
+    """With the key and the value."""
+    with pytest.raises(CniError, match=says) as caught:
+        parsed([{"subnet": WIDE, "exclude": exclude}])
+    assert caught.value.code == code
+
+
+def test_a_key_of_a_range_that_nobody_carries_out_is_named() -> None:
+    """In `ranges` and of the runtime."""
+    body: Any = {"ranges": [[{"subnet": NET, "RANGESTART": "10.1.0.5", "exclude": None}]]}
+    assert ranges.undeclared(body, [], ranges.KEYS) is None
+    assert ranges.undeclared(body, [[{"exclude": []}]], ranges.KEYS) == "key 'exclude' of a range ([]) is not known"
+    assert (
+        ranges.undeclared({"ranges": [[{"wheels": 4}]]}, [], ranges.KEYS) == "key 'wheels' of a range (4) is not known"
+    )
 
 
 @pytest.mark.parametrize(

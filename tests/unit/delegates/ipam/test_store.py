@@ -72,6 +72,23 @@ def test_garbage_is_what_nobody_holds(tmp_path: Path) -> None:
     assert set(files(tmp_path / "net")) == {"10.1.0.2", "10.1.0.9", "last_reserved_ip.0", "README"}
 
 
+def test_a_file_that_nobody_filled_blocks_no_address_for_ever(tmp_path: Path) -> None:
+    """Its writer was killed. It is nobody's after a minute: for the next who asks, and for GC."""
+    with store.make(tmp_path, "net") as folder:
+        for name in ("10.1.0.2", "10.1.0.3", "10.1.0.4", "README"):
+            (tmp_path / "net" / name).touch()
+        folder.release_others([])
+        assert set(files(tmp_path / "net")) == {"10.1.0.2", "10.1.0.3", "10.1.0.4", "README"}
+        assert folder.reserve(A, C1) is False
+        long_ago = time.time() - 61
+        for name in ("10.1.0.2", "10.1.0.3", "README"):
+            os.utime(tmp_path / "net" / name, (long_ago, long_ago))
+        assert folder.taken() == {ip_address("10.1.0.4")}
+        assert folder.reserve(A, C1) is True
+        folder.release_others([C1])
+        assert files(tmp_path / "net") == {"10.1.0.2": b"c1\r\neth0", "10.1.0.4": b"", "README": b""}
+
+
 @pytest.mark.parametrize("text", [b"", b"garbage", b"\xff\xfe", b"10.1.0.2 10.1.0.3"])
 def test_a_turn_that_cannot_be_read_begins_anew(tmp_path: Path, text: bytes) -> None:
     """It is no reason to fail."""
