@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory
 # Debian's packages, installed only if missing. The demo: a C compiler, Python, reference plugins, ip and ping.
 DEMO_PACKAGES := gcc libc6-dev python3-venv containernetworking-plugins iproute2 iputils-ping util-linux
 # The tests besides: a node's real parts, what reads the kernel's rules, sanitizers and the fuzzer, keys.
-TEST_PACKAGES := etcd-server containerd runc busybox-static nftables iptables clang libclang-rt-14-dev openssl procps
+TEST_PACKAGES := etcd-server containerd runc busybox-static nftables iptables clang libclang-rt-14-dev openssl procps user-mode-linux kmod \
+  buildah mmdebstrap
 
 .PHONY: help
 help: ## Shows this list
@@ -46,5 +47,5 @@ lock: ## Writes requirements.lock anew from pyproject.toml
 	  --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 
 .PHONY: docs
-docs: setup ## Writes the tables of docs/configuration.md anew
+docs: setup ## Writes the tables of docs/*.md anew
 	@.venv/bin/python docs/tables.py

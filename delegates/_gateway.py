@@ -10,15 +10,15 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+from delegates import _forwarding
 from delegates._text import Prefixed, prefixed
 from metacni.cni.errors import CniError, Code
 from metacni.cni.result import Address, Result, Route
-from metacni.netns import addresses, devices, sysctl
+from metacni.netns import addresses, devices
 from metacni.netns.devices import Device
 from metacni.netns.failures import failing
 from metacni.netns.netlink import Netlink
 
-FORWARDING: Final = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _EVERYWHERE: Final = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
@@ -51,9 +51,7 @@ def ensure(
         if item.gateway is not None:
             wanted = prefixed("gateway", f"{item.gateway}/{item.address.network.prefixlen}")
             _ensure(host, bridge, wanted, force=force, detect_duplicates=detect_duplicates)
-    for family in sorted({item.address.version for item in ips}):
-        with failing(f"cannot switch on forwarding of IPv{family}", hint="is /proc/sys/net writable?"):
-            sysctl.write_node(settings, FORWARDING[family], "1")
+    _forwarding.switch_on(settings, ips)
 
 
 def _with_gateway(item: Address) -> Address:

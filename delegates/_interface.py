@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from delegates._call import Pod
+from delegates._call import Call, Conf, Pod
 from delegates._text import Ip
 from metacni.cni.errors import CniError, Code
 from metacni.cni.names import IfName
-from metacni.cni.result import Address, Result, Route
+from metacni.cni.result import Address, Interface, Result, Route
 from metacni.netns import addresses, devices, routes
 from metacni.netns.devices import Device
 from metacni.netns.failures import failing
@@ -149,6 +149,39 @@ def wait_until_operational(netlink: Netlink, index: int, name: str, patience: fl
         pause = min(2 * pause, 0.05)
 
 
+def reported(call: Call[Conf], result: Result) -> Interface:
+    """The pod's interface in the ADD's result, in the very namespace of this call (E14).
+
+    Raises:
+        CniError: code 7, it is not in there.
+    """
+    for item in result.interfaces:
+        if item.name == call.environment.ifname and item.sandbox == call.environment.netns:
+            return item
+    named = f"interface {call.environment.ifname!r} in {call.environment.netns!r}"
+    raise CniError(Code.CONFIG, f"cannot check the attachment: prevResult has no {named}")
+
+
+def standing(pod: Pod, wanted: Interface) -> Device:
+    """The interface as it is, with the MAC that was reported.
+
+    Raises:
+        CniError: code 999, it is gone, or has another MAC.
+    """
+    with failing("cannot look at the links of the pod"):
+        found = devices.find(pod.links, wanted.name)
+    if found is None:
+        raise unconfirmed(f"interface {wanted.name!r}", "it is gone")
+    if wanted.mac and wanted.mac.lower() != found.mac:
+        raise unconfirmed(f"interface {wanted.name!r}", f"its MAC is {found.mac}, not {wanted.mac}")
+    return found
+
+
+def unconfirmed(what: str, cause: str) -> CniError:
+    """What CHECK says of something that is not as the ADD left it."""
+    return CniError(Code.INTERNAL, f"cannot confirm {what}: {cause}")
+
+
 def check(pod: Netlink, index: int, ifname: IfName, result: Result) -> None:
     """Compare addresses and routes with what the ADD reported (E13).
 
@@ -157,15 +190,15 @@ def check(pod: Netlink, index: int, ifname: IfName, result: Result) -> None:
     """
     with ExitStack() as reading:
         reading.enter_context(failing("cannot read addresses and routes of the pod"))
-        standing = {family: routes.every(pod, family) for family in (4, 6)}
+        known = {family: routes.every(pod, family) for family in (4, 6)}
         present = {family: frozenset(addresses.of(pod, index, family)) for family in (4, 6)}
     for item in result.ips:
         if item.address not in present[item.address.version]:
             raise _missing(f"address '{item.address}'", ifname)
-        if not any(_to(route, item.address.network) for route in standing[item.address.version]):
+        if not any(_to(route, item.address.network) for route in known[item.address.version]):
             raise _missing(f"a route to '{item.address.network}'", ifname)
     for route in result.routes:
-        if not any(_matches(found, route) for found in standing[route.dst.version]):
+        if not any(_matches(found, route) for found in known[route.dst.version]):
             raise _missing(f"route '{route.dst}'", ifname)
 
 
@@ -181,4 +214,4 @@ def _matches(found: Standing, route: Route) -> bool:
 
 
 def _missing(what: str, ifname: IfName) -> CniError:
-    return CniError(Code.INTERNAL, f"cannot confirm interface {ifname!r}: {what} is missing")
+    return unconfirmed(f"interface {ifname!r}", f"{what} is missing")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 ROOT = Path(__file__).parent.parent
-NEED_ROOT = ("kernel", "contract", "cluster")  # folders below tests/ whose tests make namespaces
-FOLDER_PARTS = dict.fromkeys(("kernel", "contract", "cluster"), ("network namespaces",))
+NEED_ROOT = ("kernel", "contract", "cluster", "uml")  # folders below tests/ whose tests make namespaces
+FOLDER_PARTS = dict.fromkeys(("kernel", "contract", "cluster"), ("network namespaces",)) | {"uml": ("user-mode-linux",)}
 
 
 def _pinned() -> dict[str, str]:
@@ -46,6 +46,7 @@ KUBERNETES = built("kubernetes", VERSIONS["KUBERNETES"])
 CONTAINERD = built("containerd", VERSIONS["CONTAINERD"])
 PLUGINS = built("cni-plugins", VERSIONS["CNI_PLUGINS"])
 CNITOOL = built("cnitool", VERSIONS["CNITOOL"]) / "cnitool"
+BUILDAH = built("image", VERSIONS["DEBIAN"])
 SHIM = ROOT / "metacni/shim/metacni-shim"
 
 
@@ -86,6 +87,7 @@ def _plugin(name: str, *, required: bool = True) -> Part:
 
 PARTS = (
     Part(name="network namespaces", version=lambda: os.uname().release),
+    Part(name="user-mode-linux", version=lambda: _says("linux.uml", "--version")),
     Part(name="shim", version=_shim),
     Part(name="shim under ASan and UBSan", version=lambda: "cc " + _says("gcc", "-dumpfullversion")),
     Part(name="etcd", version=lambda: _says("etcd", "--version")),
@@ -94,11 +96,14 @@ PARTS = (
     Part(name="containerd-1.6", version=lambda: _says("containerd", "--version")),
     Part(name="containerd-2", version=lambda: _says(CONTAINERD / "containerd", "--version")),
     Part(name="runc", version=lambda: _says("runc", "--version")),
+    Part(name="buildah", version=lambda: _says("buildah", "--version")),
+    Part(name="the agent as a pod", version=lambda: _pinned_file(BUILDAH / "stamp", VERSIONS["DEBIAN"])),
     Part(name="cnitool", version=lambda: _pinned_file(CNITOOL, VERSIONS["CNITOOL"])),
     *map(_plugin, ("bridge", "macvlan", "loopback", "host-local", "static", "tuning", "portmap")),
+    *map(_plugin, ("ipvlan", "vlan", "dummy")),
     # these need what not every kernel has; a test that runs on one shows up in the table
     *(_plugin(name, required=False) for name in ("ptp", "bandwidth", "firewall", "sbr", "host-device")),
-    *(_plugin(name, required=False) for name in ("ipvlan", "vlan", "dummy", "vrf")),
+    _plugin("vrf", required=False),
 )
 NAMES = frozenset(part.name for part in PARTS)
 
@@ -117,6 +122,10 @@ class Ledger:
         if unknown:
             raise pytest.UsageError(f"{nodeid}: no such part: {', '.join(unknown)} (see tests/parts.py)")
         self.used.setdefault(nodeid, set()).update(names)
+
+    def count(self, nodeid: str) -> None:
+        """Note that this test has passed."""
+        self.passed.update(self.used.get(nodeid, ()))
 
     def missing(self) -> list[str]:
         """Return the required parts on which no test passed."""
@@ -197,7 +206,7 @@ def pytest_runtest_makereport(
     if report.when == "call" and report.passed:
         for value in getattr(item, "funcargs", {}).values():
             ledger.use(item.nodeid, getattr(value, "real_parts", ()))
-        ledger.passed.update(ledger.used.get(item.nodeid, ()))
+        ledger.count(item.nodeid)
     return report
 
 

@@ -49,3 +49,13 @@ def test_a_node_without_ipv6_needs_no_setting(tmp_path: Path) -> None:
     file.write_text("1\n")
     _cable.ignore_advertisements(tmp_path, "veth1")
     assert file.read_text().startswith("0")
+
+
+def test_the_near_ends_own_address_is_usable_at_once(tmp_path: Path) -> None:
+    """A node without IPv6 is fine."""
+    _cable.be_usable_at_once(tmp_path, "veth1")
+    file = tmp_path / "ipv6/conf/veth1/accept_dad"
+    file.parent.mkdir(parents=True)
+    file.write_text("1\n")
+    _cable.be_usable_at_once(tmp_path, "veth1")
+    assert file.read_text().startswith("0")

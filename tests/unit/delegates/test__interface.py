@@ -2,18 +2,22 @@
 """What a pod's interface needs of the opener, and the wait for it; with a real one it stands in tests/contract."""
 
 from ipaddress import ip_interface
+from typing import Any
 
 import pytest
 
 from delegates import _interface
+from delegates._call import Pod
 from metacni.cni.errors import CniError
-from metacni.cni.result import Address, Result
+from metacni.cni.result import Address, Interface, Result
 from metacni.netns import wire
 from metacni.netns.devices import HEADER
+from metacni.netns.opener import Opened
 from tests.unit.netns.kernels import Kernel, ack, handle
 
 V4 = Address(address=ip_interface("10.1.0.5/24"), interface=2)
 V6 = Address(address=ip_interface("fd01::5/64"), interface=2)
+MAC = "02005e00000a"
 UP, DOWN = ((16, 0, HEADER.pack(0, 0, 5, 1, 0) + wire.attribute(16, bytes([state]))) for state in (6, 2))
 
 
@@ -25,6 +29,24 @@ def test_no_more_settings_are_opened_than_are_written() -> None:
     assert set(_interface.settings("net.1", Result(ips=(V4, V6)))) == four | six | {"ipv6/conf/lo/disable_ipv6"}
     loose = Address(address=V6.address)
     assert set(_interface.settings("net.1", Result(ips=(V4, loose)))) == four
+
+
+def lone(*answers: list[tuple[int, int, bytes]]) -> Pod:
+    """A pod whose kernel answers so."""
+    sock: Any = Kernel(*answers)
+    return Pod(Opened(socket=sock))
+
+
+def test_the_interface_is_the_one_that_was_reported() -> None:
+    """By name, and by MAC in whichever case; a MAC that was not reported is any."""
+    found = (16, 0, HEADER.pack(0, 0, 5, 1, 0) + wire.attribute(3, "eth0") + wire.attribute(1, bytes.fromhex(MAC)))
+    for mac in ("02:00:5E:00:00:0A", ""):
+        assert _interface.standing(lone([found]), Interface(name="eth0", mac=mac)).index == 5
+    with pytest.raises(CniError, match=r"'eth0': its MAC is 02:00:5e:00:00:0a, not x") as caught:
+        _interface.standing(lone([found]), Interface(name="eth0", mac="x"))
+    assert caught.value.code == 999
+    with pytest.raises(CniError, match=r"'eth0': it is gone"):
+        _interface.standing(lone([ack(19)]), Interface(name="eth0"))
 
 
 def test_a_port_is_waited_for() -> None:

@@ -30,15 +30,16 @@ def reason(visible: bool = True, **more: Any) -> str | None:  # noqa: FBT001, FB
         ),
         pytest.param(
             {"ipMasq": False, "vlan": 0, "vlanTrunk": None, "macspoofchk": False, "portIsolation": False,
-             "preserveDefaultVlan": True, "ipMasqBackend": "nftables"}, None, id="later-keys-without-effect",
+             "preserveDefaultVlan": True, "ipMasqBackend": "nftables"}, None, id="keys-without-effect",
         ),
-        pytest.param({"ipMasq": True}, "key 'ipMasq' (true) is not carried out", id="masquerading"),
-        pytest.param({"IPMASQ": True}, "key 'ipMasq' (true) is not carried out", id="in-any-case"),
-        pytest.param({"vlan": 5}, "key 'vlan' (5) is not carried out", id="vlan"),
-        pytest.param({"vlanTrunk": []}, "key 'vlanTrunk' ([]) is not carried out", id="trunk-even-empty"),
-        pytest.param({"vlanTrunk": [{"id": 5}]}, "key 'vlanTrunk' ([…]) is not carried out", id="trunk"),
-        pytest.param({"macspoofchk": True}, "key 'macspoofchk' (true) is not carried out", id="spoof-check"),
-        pytest.param({"portIsolation": True}, "key 'portIsolation' (true) is not carried out", id="isolation"),
+        pytest.param({"ipMasq": True, "macspoofchk": True, "portIsolation": True}, None, id="rules-and-isolation"),
+        pytest.param({"vlan": 5, "vlanTrunk": [{"id": 7}], "preserveDefaultVlan": True}, None, id="vlans"),
+        pytest.param(
+            {"vlan": 5}, "key 'preserveDefaultVlan' is missing, whose default depends on the version of the plugin",
+            id="vlan-and-nothing-said-of-the-default",
+        ),
+        pytest.param({"IPMASQ": True, "ipMasqBackend": "iptables"},
+                     "key 'ipMasqBackend' (\"iptables\") is not carried out", id="iptables"),
         pytest.param({"ipMask": True}, "key 'ipMask' (true) is not known", id="mistyped"),
         pytest.param(
             {"runtimeConfig": {"aliases": []}}, "key 'runtimeConfig.aliases' ([]) is not carried out", id="capability"
@@ -62,7 +63,16 @@ def test_a_path_that_is_not_visible_is_a_reason() -> None:
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
-        pytest.param({"ipMasq": True}, 2, "'ipMasq' (true)", id="not-carried-out"),
+        pytest.param({"ipMasq": True, "ipMasqBackend": "iptables"}, 2, "'ipMasqBackend'", id="not-carried-out"),
+        pytest.param({"ipMasq": True, "ipMasqBackend": "x"}, 7, "'ipMasqBackend'", id="no-such-backend"),
+        pytest.param({"vlan": 5}, 2, "'preserveDefaultVlan'", id="depends-on-the-version"),
+        pytest.param({"vlan": 4095}, 7, "'vlan'", id="vlan-too-high"),
+        pytest.param(
+            {"vlan": 4000, "bridge": "bridge-of-12", "isGateway": True, "ipam": {"type": "far"}},
+            7,
+            "'vlan'",
+            id="name-of-the-leg-too-long",
+        ),
         pytest.param({"wheels": 4}, 2, "'wheels' (4)", id="unknown"),
         pytest.param({"hairpinMode": 1}, 6, "hairpinMode", id="flag-as-number"),
         pytest.param({"mtu": 1.5}, 6, "mtu", id="half-a-byte"),
@@ -82,13 +92,6 @@ def test_bad_input_is_named_and_touches_nothing(verb: str, more: dict[str, Any],
         serve(DELEGATE, verb, LAYER2 | more)
     assert caught.value.code == code
     assert says in caught.value.msg
-
-
-def test_del_without_a_namespace_gives_the_addresses_back() -> None:
-    """Whatever else stands in the configuration by now."""
-    ipam = Ipam()
-    serve(DELEGATE, "DEL", LAYER2 | {"ipMasq": True, "mtu": "x", "ipam": {"type": "far"}}, ipam=ipam)
-    assert [verb for _, verb, _ in ipam.asked] == ["DEL"]
 
 
 def test_status_is_the_ipams() -> None:
