@@ -40,11 +40,23 @@ unit: setup ## The tests beside each source: no root, seconds
 lint: setup ## ruff, mypy --strict, import-linter and the house's rules
 	@.venv/bin/pytest tests/unit/test_house.py
 
+.PHONY: image
+image: setup ## The agent's image, localhost/metacni:VERSION; BASE=… for another Debian
+	@.ci/packages.sh buildah
+	@rm -rf build/image
+	@.venv/bin/python -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir build/image .
+	@buildah bud --layers $(if $(BASE),--build-arg BASE=$(BASE)) \
+	  --tag localhost/metacni:$$(.venv/bin/python -c 'import metacni; print(metacni.__version__)') \
+	  --file examples/agent-pod/Containerfile .
+
 .PHONY: lock
 lock: ## Writes requirements.lock anew from pyproject.toml
 	@.venv/bin/python -m pip --quiet --disable-pip-version-check install uv
 	@.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --group dev \
 	  --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links -c requirements.lock pyproject.toml \
+	  -o examples/agent-pod/requirements.lock
 
 .PHONY: docs
 docs: setup ## Writes the tables of docs/*.md anew

@@ -14,7 +14,7 @@ from metacni.cni.result import Result
 from metacni.core import merge, nodeconf, plan, routes, status
 from metacni.core.plan import Plan, Pod
 from metacni.journal.journal import Journal, Record
-from metacni.journal.sandbox import SandboxIdentity, boot_id
+from metacni.journal.sandbox import SandboxIdentity, alive, boot_id
 from metacni.netns import sandbox as namespaces
 
 _LEASED_ON_THE_NODE = frozenset({"host-local", "static", "metacni-host-local", "metacni-static", "metacni-ipam", ""})
@@ -100,6 +100,12 @@ def _begin(journal: Journal, planned: Plan, netns: int) -> Record:
     """Put the plan on disk, before the first plugin runs (decision 10)."""
     device, inode = namespaces.identity(netns)
     identity = SandboxIdentity(boot_id=boot_id(), netns_path=planned.netns, device=device, inode=inode)
+    if not alive(identity):  # later it would pass for gone, and its leases would be freed under a pod that lives
+        raise CniError(
+            Code.ENVIRONMENT,
+            f"cannot attach sandbox {planned.container_id!r}: the agent does not see namespace {planned.netns!r}",
+            "where the agent is a pod, mount the runtime's folder of namespaces into it, and name it as `netnsDir`",
+        )
     try:
         return journal.begin(
             planned.container_id,

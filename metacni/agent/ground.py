@@ -65,10 +65,21 @@ def why_no_executor(chosen: Settings, host_pid: int | None = None, proc: Path = 
     """Why plugins without a call cannot run where the host's plugins are; "": they can, or are not to run there."""
     if chosen.executor == "none" or host_pid == 0:
         return ""
-    if mounts.same_namespace(proc / "self", proc / "1"):
+    other = proc / str(host_pid or 1)
+    if mounts.same_namespace(proc / "self", other):
         inside = "hostPID is missing: process 1 is the container's own, and plugins without a call would run in it"
         return inside if in_pod() else ""
-    return "; ".join(_missing(_EXECUTOR, _capabilities(proc)))
+    missing = "; ".join(_missing(_EXECUTOR, _capabilities(proc)))
+    closed = f"process {other.name} is closed to the agent: plugins without a call cannot run in its mount namespace"
+    return missing or (closed if in_pod() and not _enterable(other) else "")
+
+
+def _enterable(process: Path) -> bool:
+    try:
+        (process / "ns" / "mnt").stat()
+    except OSError:
+        return False
+    return True
 
 
 def visible(chosen: Settings, proc: Path = PROC) -> Callable[[str], bool]:

@@ -11,15 +11,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster import settings
+from tests.cluster.agents import AgentPod, AgentProcess
 from tests.cluster.api import NodeApi
 from tests.cluster.image import IMAGE, write_image
 from tests.cluster.node import ADDRESS, Node
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 NODE_NAME = "node1"
-METACNI = Path(sys.executable).parent / "metacni"
 RUNTIMES = {  # the program, its configuration, the newest CNI version that it can read a result of
     "containerd-1.6": (Path("/usr/bin/containerd"), settings.CONTAINERD_1, "1.0.0"),
     "containerd-2": (CONTAINERD / "containerd", settings.CONTAINERD_2, "1.1.0"),
@@ -54,7 +52,7 @@ def pod(name: str, annotations: Mapping[str, str] | None = None, *, host_network
 
 
 class Cluster:
-    """The node; `runtime` is a key of RUNTIMES. Folders: bin_dir, conf_dir, leases (all below `node.folder`)."""
+    """The node; `runtime` is a key of RUNTIMES. Its folders (bin_dir, conf_dir, leases, …) lie below `node.folder`."""
 
     def __init__(self, runtime: str) -> None:
         self.runtime = runtime
@@ -62,21 +60,27 @@ class Cluster:
         self.cni_version = RUNTIMES[runtime][2]
         self.node = Node()
         self.folder = self.node.folder
-        self.bin_dir, self.conf_dir, self.leases = (self.folder / name for name in ("bin", "net.d", "leases"))
-        self.socket = self.folder / "cni.sock"
-        self.state_dir = self.folder / "state"
+        self.bin_dir, self.conf_dir, self.cni_dir = (self.folder / name for name in ("bin", "net.d", "cni"))
+        self.leases, self.state_dir = (self.cni_dir / name for name in ("leases", "metacni"))
+        self.netns_dir = self.folder / "run/io.containerd.grpc.v1.cri/netns"  # where containerd's setting has it
+        self.socket = self.folder / "metacni" / "cni.sock"
         self.api = NodeApi(self.node)
         self.agent_kubeconfig = self.api.kubeconfig  # the admin's; a test may hand over one with fewer rights
+        self.agent: AgentProcess | AgentPod = AgentProcess(self)
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
-        self._agent_command: list[str] = []
 
     # ---- the node
 
     def up(self) -> None:
         """Start everything; return when the node is registered (ready it is only with a CNI configuration)."""
         self.node.make()
-        for name in ("bin", "net.d", "leases", "manifests", "opt", "state"):
+        for folder in (self.bin_dir, self.conf_dir, self.leases, self.state_dir, self.netns_dir, self.socket.parent):
+            folder.mkdir(parents=True)
+        for name in ("manifests", "opt"):
             (self.folder / name).mkdir()
+        # as /run is on a node: what is mounted there later shows in a container, too
+        self.node.run("mount", "--bind", str(self.netns_dir), str(self.netns_dir))
+        self.node.run("mount", "--make-shared", str(self.netns_dir))
         for plugin in PLUGINS.iterdir():
             shutil.copy2(plugin, self.bin_dir)
         self._start_containerd()
@@ -87,7 +91,7 @@ class Cluster:
         """End and remove everything, in the order in which it can still clean up after itself."""
         last_first = (self.node.remove, self.api.stop, self._end_containerd, self._end_containers, self.stop_kubelet)
         with ExitStack() as stack:  # each is done though one before it failed
-            for step in (*last_first, self.stop_agent):
+            for step in (*last_first, self.agent.forget):
                 stack.callback(step)
 
     def reset(self) -> None:
@@ -98,12 +102,12 @@ class Cluster:
         """
         for manifest in (self.folder / "manifests").iterdir():
             manifest.unlink()
-        if self._agent_command and not self.agent_running():
+        if not self.api.running:  # a test failed in the middle of an outage
+            self.start_apiserver()
+        if self.agent.started and not self.agent.running():
             self.restart_agent()
-        if self.get("pods", "-A")["items"]:
-            self.kubectl("delete", "pods", "--all", "-A", "--wait", "--timeout=100s")
-        self.stop_agent()
-        self._agent_command = []
+        self.delete_pods()
+        self.agent.forget()
         for entry in (entry for folder in (self.leases, self.state_dir) for entry in folder.iterdir()):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         while links := self.node.links():  # asked anew each time: with one end of a veth the other goes
@@ -179,6 +183,12 @@ class Cluster:
         """Delete a pod and wait until the kubelet has let it go, which it does when its sandbox is gone."""
         self.kubectl("delete", "pod", name, "-n", namespace, "--wait", f"--timeout={seconds}s")
 
+    def delete_pods(self) -> None:
+        """Delete every pod but the agent's, and wait until the kubelet has let them go."""
+        others = ("-A", "-l", "app.kubernetes.io/name!=metacni")
+        if self.get("pods", *others)["items"]:
+            self.kubectl("delete", "pods", *others, "--wait", "--timeout=100s")
+
     def exec(self, name: str, *argv: str, namespace: str = "default") -> str:
         """Run a program in the pod's container, as the API server and the kubelet do it."""
         return self.kubectl("exec", name, "-n", namespace, "--", *argv)
@@ -209,51 +219,36 @@ class Cluster:
         """Ask containerd itself."""
         return self.node.run("ctr", "-a", str(self.folder / "containerd.sock"), "-n", "k8s.io", *arguments)
 
+    def import_image(self, archive: Path) -> None:
+        """Give containerd an image: nothing is pulled here."""
+        self.ctr("image", "import", "--snapshotter", settings.snapshotter(self.folder), str(archive))
+
+    def runtime_pid(self) -> int:
+        """Return containerd's process, which is in the mount namespace of the host."""
+        return self._programs["containerd"].pid
+
     # ---- metacni
 
     def start_agent(self, **own: object) -> None:
         """Install the shim and start the agent with these settings (YAML keys); return when its socket answers."""
-        self.node.run(str(METACNI), "install", "--bin-dir", str(self.bin_dir))
-        allowed = ["/var/lib/cni", "/run/cni", "/etc/cni", "/var/log", str(self.folder)]
-        config = self.folder / "agent.yaml"
-        config.write_text(json.dumps({"cniConfDir": str(self.conf_dir), "allowedPaths": allowed, **own}))
-        options = {
-            "--config": config,
-            "--socket": self.socket,
-            "--state-dir": self.state_dir,
-            "--kubeconfig": self.agent_kubeconfig,
-            "--node-name": NODE_NAME,
-        }
-        self._agent_command = [str(METACNI), "agent", *(str(word) for pair in options.items() for word in pair)]
-        self.restart_agent()
+        self.agent.start(own)
 
-    def restart_agent(self, **environment: str) -> None:
-        """Start the agent that was ended, with the settings it had; `environment` is added to its own."""
-        assert not self.agent_running()
-        self._start("agent", self._agent_command, environment)
-        self.wait_until(f"the agent listens: {self.last_words('agent')}", self._agent_listens, 30)
+    def restart_agent(self) -> None:
+        """Start the agent that was ended, with the settings it had."""
+        self.agent.restart()
 
     def kill_agent(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Send the agent a signal that ends it, and wait for that."""
-        self._end("agent", how)
+        self.agent.end(how)
 
     def stop_agent(self) -> None:
         """End the agent, if one runs, as an upgrade would."""
-        self._end("agent", signal.SIGTERM)
-
-    def agent_running(self) -> bool:
-        """Tell whether the agent's process lives."""
-        return "agent" in self._programs and self._programs["agent"].poll() is None
+        self.agent.end(signal.SIGTERM)
 
     def last_words(self, program: str) -> str:
-        """Return the end of a program's log: agent, kubelet or containerd."""
+        """Return the end of a program's log: kubelet or containerd."""
         log = self.folder / f"{program}.log"
         return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else "no log"
-
-    def _agent_listens(self) -> bool:
-        assert self.agent_running(), f"the agent ended: {self.last_words('agent')}"
-        with socket.socket(socket.AF_UNIX) as probe:  # the file alone may be a killed agent's
-            return probe.connect_ex(str(self.socket)) == 0
 
     # ---- programs
 
@@ -263,10 +258,10 @@ class Cluster:
         config.write_text(settings.containerd(template, self.folder, self.bin_dir, self.conf_dir))
         # its shim is looked for on the PATH first; its plugins inherit the agent's address from it
         environment = {"PATH": f"{binary.parent}:{os.environ['PATH']}", "METACNI_SOCKET": str(self.socket)}
-        self._start("containerd", [str(binary), "--config", str(config)], environment)
+        self.spawn("containerd", [str(binary), "--config", str(config)], environment)
         self.wait_until("containerd answers", lambda: self._answers("containerd", "version"))
         write_image(self.folder / "image.tar")
-        self.ctr("image", "import", "--snapshotter", "native", str(self.folder / "image.tar"))
+        self.import_image(self.folder / "image.tar")
 
     def _start_kubelet(self) -> None:
         config = self.folder / "kubelet.yaml"
@@ -280,7 +275,7 @@ class Cluster:
             "--node-ip": ADDRESS,
         }
         flags = [f"{name}={value}" for name, value in options.items()]
-        self._start("kubelet", [str(KUBERNETES / "kubelet"), *flags], {})
+        self.spawn("kubelet", [str(KUBERNETES / "kubelet"), *flags], {})
         self.wait_until("the node is registered", self._registered)
 
     def _registered(self) -> bool:
@@ -297,7 +292,7 @@ class Cluster:
 
     def stop_kubelet(self) -> None:
         """End the kubelet, if it runs; its pods run on."""
-        self._end("kubelet", signal.SIGTERM)
+        self.end("kubelet", signal.SIGTERM)
 
     def _end_containers(self) -> None:
         for task in self.ctr("task", "ls", "-q").split():
@@ -306,9 +301,10 @@ class Cluster:
             self.ctr("containers", "delete", container)
 
     def _end_containerd(self) -> None:
-        self._end("containerd", signal.SIGTERM)
+        self.end("containerd", signal.SIGTERM)
 
-    def _start(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    def spawn(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+        """Start a program in the node's network namespace; its log is `<name>.log` of the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self._programs[name] = subprocess.Popen(
                 self.node.command(*command),
@@ -318,7 +314,12 @@ class Cluster:
                 env={**os.environ, **environment},
             )
 
-    def _end(self, name: str, how: signal.Signals, seconds: float = 40) -> None:
+    def runs(self, name: str) -> bool:
+        """Tell whether a program lives."""
+        return name in self._programs and self._programs[name].poll() is None
+
+    def end(self, name: str, how: signal.Signals, seconds: float = 40) -> None:
+        """End a program, if it was started, and wait for that."""
         program = self._programs.pop(name, None)
         if program is None:
             return

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster import networks, scripted_plugin
+from tests.cluster.agents import FORMS
 from tests.cluster.cluster import pod
 
 if TYPE_CHECKING:
@@ -31,29 +32,30 @@ ROOT = Path(__file__).parents[2]
 CRD = ROOT / "crds" / "network-attachment-definitions.yaml"
 RBAC = ROOT / "examples" / "first-pod" / "rbac.yaml"
 ELSEWHERE = "elsewhere"
+OURS = "by-hand-"  # begins the names of namespaces that no runtime made
 BOOKKEEPING = ("last_reserved_ip", "lock")  # host-local's own two files, which it never removes
 
 
 class Home:
     """One test's use of the node."""
 
-    real_parts = ("shim",)
-
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, form: str = "process") -> None:
         self.cluster = cluster
+        self.cluster.agent = FORMS[form](cluster)
+        self.real_parts = ("shim", *self.cluster.agent.real_parts)
         self.folder = cluster.folder
         self.namespace = f"t{secrets.token_hex(3)}"
         self.conflist = networks.node_conflist(cluster.cni_version, cluster.leases)
         self.scripted_log = self.folder / f"{self.namespace}.log"
 
-    def start(self) -> None:
-        """Start the agent and make metacni the node's CNI plugin."""
+    def start(self, **own: object) -> None:
+        """Start the agent, with these settings of its own, and make metacni the node's CNI plugin."""
         self.cluster.kubectl("create", "namespace", self.namespace)
         run = self.cluster.node.run
         run("ip", "link", "add", networks.STORAGE_LINK, "type", "veth", "peer", "name", "store1")
         for link in (networks.STORAGE_LINK, "store1"):
             run("ip", "link", "set", link, "up")
-        self.cluster.start_agent()
+        self.cluster.start_agent(**own)
         self.cluster.write_conf(self.conflist)
         self.cluster.wait_ready()
 
@@ -61,10 +63,9 @@ class Home:
         """Delete the pods that are still there, and see that nothing is left of any that were."""
         for manifest in (self.folder / "manifests").iterdir():
             manifest.unlink()
-        if self.cluster.get("pods", "-A")["items"]:
-            unserved = ("-A", "--field-selector", f"spec.nodeName={ELSEWHERE}")
-            self.cluster.kubectl("delete", "pods", *unserved, "--force", "--grace-period=0")
-            self.cluster.kubectl("delete", "pods", "--all", "-A", "--wait", "--timeout=100s")
+        unserved = ("-A", "--field-selector", f"spec.nodeName={ELSEWHERE}")  # no kubelet would let them go
+        self.cluster.kubectl("delete", "pods", *unserved, "--force", "--grace-period=0")
+        self.cluster.delete_pods()
         self.cluster.wait_until(f"nothing is left: {self.leftovers()}", lambda: not self.leftovers(), 15)
 
     # ---- definitions and pods
@@ -166,8 +167,18 @@ class Home:
         leases = (file for file in self.cluster.leases.rglob("*") if file.is_file())
         found += [f"lease {file}" for file in leases if not file.name.startswith(BOOKKEEPING)]
         found += [f"record {folder}" for folder in (self.cluster.state_dir / "sandboxes").glob("*")]
-        found += [f"recorded DEL {file}" for file in (self.folder / "pending").glob("*")]
-        return found + [f"namespace {point}" for point in self.cluster.node.mounts() if "/netns/" in point]
+        found += [f"recorded DEL {file}" for file in (self.cluster.socket.parent / "pending").glob("*")]
+        points = (point for point in self.cluster.node.mounts() if f"/netns/{OURS}" not in point)
+        return found + [f"namespace {point}" for point in points if "/netns/" in point]
+
+    def owners(self) -> set[tuple[str, str]]:
+        """Return who carries which plugin type out, by what the journal has of the sandboxes: `agent` or `program`."""
+        found = set()
+        for file in (self.cluster.state_dir / "sandboxes").glob("*/plan"):
+            for one in json.loads(file.read_text().partition("\n")[2])["attachments"]:
+                plugins = one["config"].get("plugins", [one["config"]])
+                found |= {(plugin["type"], by["by"]) for plugin, by in zip(plugins, one["owners"], strict=True)}
+        return found
 
     # ---- the runtime's calls
 
@@ -182,6 +193,7 @@ class Home:
         script.chmod(0o755)
         script.rename(shim)
         log.touch()
+        self.cluster.agent.keep_plugin()
         return log
 
     def ask_status(self) -> tuple[int, str]:
@@ -207,10 +219,16 @@ class Home:
                 yield answers
             finally:
                 done.set()
-            asking.result()
+                asking.result()  # also when the block has failed: what ended the asking explains it
 
     def call(self, variables: Mapping[str, str], config: object) -> subprocess.CompletedProcess[str]:
         """Call the shim in the node's namespace, as a runtime does."""
+        with self.begun(variables) as shim:
+            said, logged = shim.communicate(json.dumps(config), timeout=120)
+        return subprocess.CompletedProcess(shim.args, shim.returncode, said, logged)
+
+    def begun(self, variables: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start the shim, which waits for its standard input."""
         environment = {
             "PATH": os.environ["PATH"],
             "METACNI_SOCKET": str(self.cluster.socket),
@@ -218,21 +236,21 @@ class Home:
             **variables,
         }
         command = self.cluster.node.command(str(self.cluster.bin_dir / "metacni"))
-        return subprocess.run(
-            command, input=json.dumps(config), env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     @contextmanager
     def sandbox(self, name: str, uid: str, wanted: str) -> Iterator[Sandbox]:
         """Give a sandbox that no runtime made; afterwards it is deleted."""
         made = Sandbox(self, name, uid, wanted)
-        netns = made.netns
-        self.cluster.node.run("ip", "netns", "add", netns.name)
+        made.netns.touch()
+        self.cluster.node.run("unshare", f"--net={made.netns}", "ip", "link", "set", "lo", "up")
         try:
             yield made
         finally:
             made.call("DEL")
-            self.cluster.node.run("ip", "netns", "delete", netns.name)
+            self.cluster.node.run("umount", "--lazy", str(made.netns))  # as runtimes do: somebody may look
+            made.netns.unlink()
 
 
 class Sandbox:
@@ -241,20 +259,30 @@ class Sandbox:
     def __init__(self, home: Home, name: str, uid: str, wanted: str) -> None:
         self._home = home
         self.id = secrets.token_hex(32)
-        self.netns = home.cluster.node.netns.with_name(f"{home.cluster.node.netns.name}-{self.id[:6]}")
+        self.netns = home.cluster.netns_dir / f"{OURS}{self.id[:6]}"  # where the runtime's are: an agent sees no other
         self._args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE={home.namespace};K8S_POD_NAME={name};K8S_POD_UID={uid}"
         self._config = networks.call_config(home.conflist, {networks.NETWORKS: wanted})
 
     def call(self, verb: str) -> subprocess.CompletedProcess[str]:
         """Call the shim with this verb."""
-        variables = {
+        return self._home.call(self._variables(verb), self._config)
+
+    def begin_add(self) -> subprocess.Popen[str]:
+        """Call ADD; the shim, to be killed perhaps."""
+        shim = self._home.begun(self._variables("ADD"))
+        assert shim.stdin is not None
+        shim.stdin.write(json.dumps(self._config))
+        shim.stdin.close()
+        return shim
+
+    def _variables(self, verb: str) -> dict[str, str]:
+        return {
             "CNI_COMMAND": verb,
             "CNI_CONTAINERID": self.id,
             "CNI_NETNS": str(self.netns),
             "CNI_IFNAME": "eth0",
             "CNI_ARGS": self._args,
         }
-        return self._home.call(variables, self._config)
 
     def add(self) -> Any:
         """Call ADD, which must succeed; the result."""

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What containerd and the kubelet of a test node are told: everything of theirs below the node's folder.
 
-Both are pure functions to text, so that a difference between the two containerds can be read side by side.
+Both are functions to text, so that a difference between the two containerds can be read side by side.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 from tests.cluster.image import IMAGE
 from tests.cluster.node import ADDRESS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONTAINERD_COMMON = """
 root = '{folder}/containerd'
@@ -37,7 +35,7 @@ sandbox_image = '{image}'
 bin_dir = '{bin_dir}'
 conf_dir = '{conf_dir}'
 [plugins.'io.containerd.grpc.v1.cri'.containerd]
-snapshotter = 'native'
+snapshotter = '{snapshotter}'
 """
 
 CONTAINERD_2 = """version = 3
@@ -45,7 +43,7 @@ CONTAINERD_2 = """version = 3
 [plugins.'io.containerd.nri.v1.nri']
 disable = true
 [plugins.'io.containerd.cri.v1.images']
-snapshotter = 'native'
+snapshotter = '{snapshotter}'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
 sandbox = '{image}'
 [plugins.'io.containerd.cri.v1.runtime']
@@ -60,7 +58,16 @@ conf_dir = '{conf_dir}'
 def containerd(template: str, folder: Path, bin_dir: Path, conf_dir: Path) -> str:
     """Return containerd's configuration; `template` is CONTAINERD_1 or CONTAINERD_2."""
     common = CONTAINERD_COMMON.format(folder=folder)
-    return template.format(common=common, image=IMAGE, bin_dir=bin_dir, conf_dir=conf_dir)
+    return template.format(
+        common=common, image=IMAGE, bin_dir=bin_dir, conf_dir=conf_dir, snapshotter=snapshotter(folder)
+    )
+
+
+def snapshotter(folder: Path) -> str:
+    """Return how containerd keeps its layers: `native` copies whole images for each container, but works anywhere."""
+    known = "overlay" in Path("/proc/filesystems").read_text().split()
+    done = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True, check=True)
+    return "overlayfs" if known and done.stdout.strip() != "overlayfs" else "native"
 
 
 def kubelet(folder: Path, cgroup: str) -> str:

@@ -45,8 +45,15 @@ def expected_status(home: Home, name: str) -> list[dict[str, Any]]:
     return [entries[0] | {"gateway": ["10.88.0.1"]}, *entries[1:]]
 
 
+@pytest.mark.parametrize(
+    "resident",
+    [
+        pytest.param("auto", marks=pytest.mark.settings(resident="auto")),
+        pytest.param("none", marks=pytest.mark.settings(resident="none")),
+    ],
+)
 @pytest.mark.part("bridge", "macvlan", "host-local", "tuning")
-def test_three_pods_on_three_networks_each_talk_and_go(home: Home) -> None:
+def test_three_pods_on_three_networks_each_talk_and_go(home: Home, resident: str) -> None:
     """Each pod gets what it asks for in either form, reaches the others on every network, and says so in its status."""
     home.define_all()
     home.cluster.apply(*(home.pod(name, wanted) for name, wanted in wishes(home.namespace).items()))
@@ -64,6 +71,8 @@ def test_three_pods_on_three_networks_each_talk_and_go(home: Home) -> None:
             ping = ("ping", "-c", "1", "-W", "5", "-I", own, address)
             assert "1 received" in home.cluster.in_pod(name, *ping, namespace=home.namespace)
 
+    by = {"auto": {"agent"}, "none": {"program"}}[resident]
+    assert {who for plugin, who in home.owners() if plugin == "bridge"} == by
     home.delete_pod(*INTERFACES)
     assert home.leftovers() == []
     assert home.cluster.node.links() - {"store0", "store1"} == {"cni0", "lan0", "lab0"}

@@ -56,7 +56,7 @@ def test_a_pod_deleted_while_no_agent_runs_goes_when_one_does(home: Home) -> Non
     sandbox = home.cluster.sandbox("leaving", home.namespace)
     home.cluster.kill_agent()
     home.cluster.kubectl("delete", "pod", "leaving", "-n", home.namespace, "--wait=false")
-    recorded = home.folder / "pending" / sandbox
+    recorded = home.cluster.socket.parent / "pending" / sandbox
     home.cluster.wait_until("the DEL is recorded", recorded.exists)
     assert len(home.leftovers()) > 1
     home.cluster.restart_agent()
@@ -119,6 +119,7 @@ def timed_add(sandbox: Sandbox) -> tuple[Any, float]:
 def test_an_outage_of_the_api_server_delays_no_pod_that_is_known(home: Home) -> None:
     """With annotations in the call and definitions in memory ADD is as fast as ever; its status comes later."""
     home.define_all()
+    home.cluster.agent.let_come_back()  # a pod can only be made with the API server
     uids = {name: home.pod_elsewhere(name) for name in ("before", "during", "killed")}
     wanted = "lan,storage,lab"
     with (
@@ -175,6 +176,7 @@ def test_a_definition_that_is_edited_after_an_outage_is_seen(home: Home) -> None
     home.cluster.wait_until("the edit is seen", lambda: said() == "after", 45)
 
 
+@pytest.mark.form("process")  # a pod's is the kubelet's to renew, after minutes
 def test_a_token_that_is_replaced_in_its_file_is_used(home: Home) -> None:
     """The service account's token is read anew: the next status is written though the old token is worth nothing."""
     kubectl = home.cluster.kubectl

@@ -58,9 +58,9 @@ def test_every_example_says_what_it_shows_and_how_to_run_it(name: str) -> None:
 
 
 def test_the_index_names_every_folder() -> None:
-    """Those that the demo plays, and the one that is for a real node."""
+    """Those that the demo plays, and those that are for a real node."""
     folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
-    assert folders == sorted([*NAMES, "first-pod"])
+    assert folders == sorted([*NAMES, "agent-pod", "first-pod", "own-delegate"])
     assert sorted(INTERFACES) == NAMES
     index = (EXAMPLES / "README.md").read_text()
     assert [name for name in folders if f"]({name}/README.md)" not in index] == []

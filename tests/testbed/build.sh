@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the real parts of the test bed from Go modules into a cache outside the checkout, each once per version.
+# Builds the real parts of the test bed, most from Go modules, into a cache outside the checkout, each once per version.
 # Usage: build.sh [--check-go]      Cache: $METACNI_CACHE, else ~/.cache/metacni. Folders: <part>-<version>/<program>.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -85,6 +85,40 @@ cnitool() {
   CGO_ENABLED=0 GOBIN=$1 go install "github.com/containernetworking/cni/cnitool@v$2"
 }
 
+# The agent's image but for the agent: Debian, and what requirements.lock names, as layers of buildah's own cache. The
+# tests add the wheel of the tree to them, without a network. Made anew when the recipe or the lock is another.
+image() {
+  local folder="$cache/image-$1" example="$here/../../examples/agent-pod" started=$SECONDS made_of driver=overlay
+  made_of=$(cat "$example/Containerfile" "$example/requirements.lock" | sha256sum | cut -d ' ' -f 1)
+  if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$made_of" ]; then echo "testbed: image $1 is in the cache"; return; fi
+  echo "testbed: building image $1 (Debian, Python packages): about 2 minutes the first time"
+  mkdir -p "$folder"
+  rm -f "$folder/stamp"
+  # vfs copies all layers whole: ten times slower, and works where overlay does not
+  grep -qw overlay /proc/filesystems && [ "$(stat -f -c %T "$folder")" != overlayfs ] || driver=vfs
+  echo "$driver" >"$folder/driver"
+  local buildah=(buildah --root "$folder/storage" --runroot "$folder/run" --storage-driver "$driver")
+  local base=localhost/metacni.test/debian:1 container volume=() certificates=${PIP_CERT:-${SSL_CERT_FILE:-}}
+  if ! "${buildah[@]}" inspect --type image "$base" >/dev/null 2>&1; then
+    temporary=$(mktemp -d "$cache/.build-XXXXXX")
+    trap 'rm -rf "$temporary"' EXIT
+    mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates \
+      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+      --dpkgopt='path-exclude=/usr/share/locale/*' "$1" "$temporary/base.tar"
+    container=$("${buildah[@]}" from scratch)
+    "${buildah[@]}" add --quiet "$container" "$temporary/base.tar" / >/dev/null
+    "${buildah[@]}" commit --quiet --rm "$container" "$base" >/dev/null
+    rm -rf "$temporary"
+    trap - EXIT
+  fi
+  # where the way out has a certificate of its own, pip has to know it in there, too
+  [ -z "$certificates" ] || volume=(--volume "$certificates:/etc/ssl/certs/ca-certificates.crt:ro")
+  "${buildah[@]}" bud --quiet --isolation chroot --layers --pull-never "${volume[@]}" --build-arg "BASE=$base" \
+    --target dependencies --tag localhost/metacni.test/dependencies:1 --file "$example/Containerfile" "$here/../.." >/dev/null
+  echo "$made_of" >"$folder/stamp"
+  echo "testbed: built image $1 in $((SECONDS - started)) s"
+}
+
 check_go
 [ "${1:-}" = --check-go ] && exit 0
 mkdir -p "$cache"
@@ -95,3 +129,4 @@ build cni-plugins "$CNI_PLUGINS" "about a minute" plugins bridge macvlan ipvlan 
 build cnitool "$CNITOOL" "a few seconds" cnitool cnitool
 build containerd "$CONTAINERD" "about 2 minutes" containerd containerd containerd-shim-runc-v2
 build kubernetes "$KUBERNETES" "about 8 minutes on 2 cores" kubernetes kube-apiserver kubelet kubectl
+image "$DEBIAN"

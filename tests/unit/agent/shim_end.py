@@ -3,6 +3,7 @@
 
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 from metacni.cni.names import PluginType
@@ -31,7 +32,8 @@ class ShimEnd:
         self, verb: str, stdin: bytes, *, program: str = "metacni", netns: int | None = None, **variables: str
     ) -> None:
         """Send the CALL; `variables` replace or add to the usual ones, an empty one is left out."""
-        environment = {"CNI_COMMAND": verb, **VARIABLES, **variables}
+        path = {} if netns is None else {"CNI_NETNS": str(Path(f"/proc/self/fd/{netns}").readlink())}
+        environment = {"CNI_COMMAND": verb, **VARIABLES, **path, **variables}
         pairs = [f"{key}={value}".encode() for key, value in environment.items() if value]
         flags = bytes([frames.HAS_NETNS if netns is not None else 0])
         frame = frames.pack(Type.CALL, 0, flags, program.encode(), b"containerd", stdin, *pairs)

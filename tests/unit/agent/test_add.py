@@ -2,7 +2,6 @@
 """ADD from the call to the answer, around a real journal; above all what is left when it fails."""
 
 import json
-import os
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -136,9 +135,14 @@ def test_an_undo_that_fails_keeps_the_record_and_the_adds_own_error(bench: Bench
 def test_when_the_shim_is_gone_the_executor_undoes_it(bench: Bench) -> None:
     """Nothing is left without a further call; the path is handed on no more, for it leads elsewhere by now."""
     two_networks(bench)
-    bench.runner.script("tuning", "ADD", ShimGone("hung up"))
+
+    def hang_up(_: Execution) -> Output:
+        (bench.folder / "netns").rename(bench.folder / "elsewhere")
+        raise ShimGone("hung up")
+
+    bench.runner.script("tuning", "ADD", hang_up)
     with pytest.raises(ShimGone):
-        add(bench.node, bench.request("ADD", networks="lan, storage", netns=os.open("/dev/null", os.O_RDONLY)))
+        add(bench.node, bench.request("ADD", networks="lan, storage"))
     assert (deleted(bench), bench.executor.started) == (["tuning", "macvlan", "bridge"], 1)
     assert {one.environment["CNI_NETNS"] for one in bench.runner.executions[-3:]} == {""}
     assert bench.files() == []
@@ -434,3 +438,13 @@ def test_a_failure_after_a_delegate_takes_back_what_that_made(bench: Bench) -> N
     assert bridge.calls[2:] == [("ADD", "eth0"), ("DEL", "eth0")]
     assert bridge.served[3].pod not in (None, bench.netns)
     assert (bridge.served[3].variables["CNI_NETNS"], bench.files()) == (bench.path, [])
+
+
+def test_a_namespace_that_the_agent_cannot_see_at_its_path_is_refused(bench: Bench) -> None:
+    """An agent that sees it only as a descriptor would take the pod for gone later, and free its addresses."""
+    (bench.folder / "netns").rename(bench.folder / "elsewhere")
+    with pytest.raises(CniError, match="does not see namespace") as told:
+        add(bench.node, bench.request("ADD"))
+    assert told.value.code == 4
+    assert "netnsDir" in told.value.details
+    assert bench.runner.calls == []

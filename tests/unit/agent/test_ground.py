@@ -30,8 +30,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="an agent of another user
 def proc(folder: Path, *, held: str = FIVE, own: str = CONTAINER, first: str = HOST) -> Path:
     """A /proc that tells this of us and of process 1."""
     for name, table in (("self", own), ("1", first)):
-        (folder / name).mkdir()
+        (folder / name / "ns").mkdir(parents=True)
         (folder / name / "mountinfo").write_text(table)
+        (folder / name / "ns" / "mnt").touch()
     (folder / "self" / "status").write_text(f"Name:\tx\nCapPrm:\t{ALL}\nCapEff:\t{held}\n")
     return folder
 
@@ -169,6 +170,15 @@ def test_without_host_pid_the_executor_would_stay_in_the_container(tmp_path: Pat
     assert ground.why_no_executor(SETTINGS, proc=inside).startswith("hostPID is missing")
     assert [line.partition(":")[0] for line in look(inside).warnings] == ["hostPID is missing"]
     assert look(inside, host_pid=0) == Ground()
+
+
+@as_root
+@pytest.mark.usefixtures("pod")
+def test_a_process_1_that_lets_nobody_in_is_named(tmp_path: Path) -> None:
+    """Whatever keeps us out, a security module perhaps: in the container no plugin would be found."""
+    folder = proc(tmp_path)
+    (folder / "1" / "ns" / "mnt").unlink()
+    assert [line.partition(":")[0] for line in look(folder).warnings] == ["process 1 is closed to the agent"]
 
 
 @as_root
