@@ -27,7 +27,7 @@ class State(StrEnum):
     UNFINISHED = "unfinished"
     """Its ADD runs, or failed and could not be undone: then it waits for the runtime's DEL."""
     GONE = "gone"
-    """Its namespace has gone without a DEL; it waits for the runtime, for GC, or for the next start of the agent."""
+    """Its namespace has gone without a DEL; it waits for the runtime, for GC, or for the agent's next look."""
     DEL_WAITS = "DEL waits"
     """A DEL is under way, or came while no agent lived."""
     DAMAGED = "damaged"

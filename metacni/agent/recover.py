@@ -2,12 +2,14 @@
 """What a new agent takes over from the one before it: statuses that were not written, and what is to be taken down.
 
 `recover` looks, before the first call is served: later on, an unfinished record may be an ADD that runs. `finish` takes
-down, beside the calls, one sandbox at a time under its lock. A finished record of a living sandbox is left alone.
+down, beside the calls, one sandbox at a time under its lock. A finished record of a living sandbox is left alone. One
+whose namespace has gone with no DEL, be it that the runtime has forgotten it, is found by a look from time to time.
 """
 
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -48,6 +50,19 @@ def recover(node: Node, pending: Pending) -> Due:
     return asked | {name: None for name in known if name not in asked and _is_due(node, name)}
 
 
+def tend(node: Node, pending: Pending, due: Due) -> None:
+    """Take down what is due now, then for ever what is found to have gone; runs beside the calls."""
+    finish(node, pending, due)
+    while node.settings.executor == "auto":  # without one there is nobody to do it; `metacni ps` shows what waits
+        time.sleep(node.settings.sweep_seconds)
+        finish(node, pending, vanished(node))
+
+
+def vanished(node: Node) -> Due:
+    """The attached sandboxes whose namespace is proven to have gone."""
+    return {name: None for name in node.journal.sandboxes() if _is_due(node, name, unfinished=False)}
+
+
 def finish(node: Node, pending: Pending, due: Due) -> None:
     """Take down what is due; what fails is logged and kept for the runtime."""
     for container_id, call in due.items():
@@ -64,11 +79,13 @@ def finish(node: Node, pending: Pending, due: Due) -> None:
             log.exception("recovery failed in an unforeseen way", extra={"sandbox": container_id})
 
 
-def _is_due(node: Node, container_id: ContainerId) -> bool:
-    """Whether it is unfinished, so that the runtime has got an error for it, or its sandbox has gone."""
+def _is_due(node: Node, container_id: ContainerId, *, unfinished: bool = True) -> bool:
+    """Whether its sandbox has gone, or it is unfinished, so that the runtime has got an error for it."""
     try:
         record = node.journal.open(container_id)
-        return record is not None and (not record.finished or gone(record.sandbox))
+        if record is None:
+            return False
+        return gone(record.sandbox) if record.finished else unfinished
     except (CorruptRecord, OSError) as cause:
         extra = {"sandbox": container_id, "cause": str(cause)}
         log.warning("it cannot be told whether a sandbox still stands; it is left alone", extra=extra)
@@ -88,7 +105,7 @@ def _finish(node: Node, pending: Pending, container_id: ContainerId, call: Call 
             with recorded_sandbox(node, record, planned, runner, until=deadline(Verb.DEL)) as sandbox:
                 delete.detach(node, sandbox, known(record, planned))
         pending.done(container_id)
-    log.info("a sandbox was taken down that an agent had left behind", extra={"sandbox": container_id})
+    log.info("a sandbox was taken down that was left behind", extra={"sandbox": container_id})
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ class Settings:
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     drain_seconds: float = 30.0
+    sweep_seconds: float = 300.0
     executor: Literal["auto", "none"] = "auto"
     resident: Literal["auto", "none"] | frozenset[str] = "auto"
     trusted_delegates: frozenset[str] = frozenset()
@@ -119,6 +120,7 @@ _NAMES = {
     "logLevel": "log_level",
     "limits": "limits",
     "drainSeconds": "drain_seconds",
+    "sweepSeconds": "sweep_seconds",
     "executor": "executor",
     "resident": "resident",
     "trustedDelegates": "trusted_delegates",
@@ -133,6 +135,7 @@ _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "checkTolerates": frozenset,
     "limits": _limits,
     "drainSeconds": float,
+    "sweepSeconds": float,
     "resident": _resident,
     "trustedDelegates": frozenset,
     "sysctlDir": Path,

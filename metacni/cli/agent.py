@@ -18,7 +18,7 @@ from metacni import shim
 from metacni.agent import ground, log, settings
 from metacni.agent.dispatch import Dispatcher
 from metacni.agent.node import Executor, Node
-from metacni.agent.recover import finish, recover
+from metacni.agent.recover import recover, tend
 from metacni.agent.resident import Residents
 from metacni.agent.server import AddressTaken, Server
 from metacni.agent.settings import SettingsError
@@ -166,7 +166,7 @@ def serve(node: Node, server: Server, pending: Pending) -> int:
         raise CommandError(str(fault)) from fault
     node.publisher.start()
     due = recover(node, pending)
-    threading.Thread(target=finish, args=(node, pending, due), name="recovery", daemon=True).start()
+    threading.Thread(target=tend, args=(node, pending, due), name="recovery", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(server))
     logger.info("serving")

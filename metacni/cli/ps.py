@@ -33,7 +33,7 @@ WIDE = 1000
 _COLUMNS = 4  # interface, network, addresses, attached by
 _WAITS = {
     State.UNFINISHED: "its ADD runs, or waits to be undone by the runtime's DEL",
-    State.GONE: "its namespace has gone; waits for the runtime's DEL or GC, or for the agent's next start",
+    State.GONE: "its namespace has gone; waits for the runtime's DEL or GC, or for the agent's next look",
     State.DEL_WAITS: "a DEL of it runs, or waits for an agent",
     State.DAMAGED: "its record cannot be read; DEL will work from today's definitions",
 }

@@ -220,3 +220,45 @@ def end_stragglers(node: Node) -> None:
     """End the grandchildren that outlived their plugin."""
     for pid in straggler(node, 0):
         os.kill(pid, signal.SIGKILL)
+
+
+def test_a_sandbox_whose_namespace_goes_without_a_delete_is_swept_away(node: Node) -> None:
+    """The runtime has forgotten it; one that lives beside it keeps everything."""
+    record, _ = define(node)
+    node.define("noted", scripted(record=str(record)))
+    node.start(sweepSeconds=1)
+    forgotten, lives = node.pod("lan,storage,noted"), node.pod("lan")
+    node.add(forgotten)
+    node.add(lives)
+    forgotten.vanish()
+    eventually(lambda: node.records() == [lives.sandbox])
+    assert [one["env"]["CNI_COMMAND"] for one in calls_of(record)] == ["ADD", "DEL"]
+    assert len(node.leases()) == 2
+    time.sleep(1.5)  # another look
+    assert sorted(lives.addresses()) == ["eth0", "net1"]
+    node.delete(lives)
+    node.delete(forgotten)
+    assert node.left(lives) == []
+
+
+def test_a_gc_whose_shim_is_killed_is_finished_without_a_further_call(node: Node) -> None:
+    """What is stale must go, whether or not anybody waits for the answer; what is valid stays."""
+    record, flag = define(node, "DEL")
+    node.config = node.config | {"cniVersion": "1.1.0"}
+    node.start()
+    stale, lives = node.pod("lan,stuck"), node.pod("lan")
+    node.add(stale)
+    node.add(lives)
+    record.unlink()
+    living = [{"containerID": lives.sandbox, "ifname": "eth0"}]
+    call = node.popen("GC", body=node.config | {"binDir": str(node.bin), "cni.dev/valid-attachments": living})
+    eventually(lambda: calls_of(record))
+    flag.unlink()
+    end(call)
+    for pid in straggler(node, calls_of(record)[0]["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: node.records() == [lives.sandbox])
+    eventually(lambda: "a GC was finished whose shim was killed" in node.log())
+    assert sorted(lives.addresses()) == ["eth0", "net1"]
+    node.delete(lives)
+    assert node.left(lives, stale) == []

@@ -8,8 +8,8 @@ from metacni.agent import mistakes, settings
 
 YAML_HINT = " (to YAML, yes, no, on and off without quotes are true and false)"
 KEYS = (
-    "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logLevel, limits, drainSeconds, executor, "
-    "resident, trustedDelegates, sysctlDir, netnsDir, hostPaths"
+    "resultMode, cniConfDir, allowedPaths, allowedTypes, checkTolerates, logLevel, limits, drainSeconds, "
+    "sweepSeconds, executor, resident, trustedDelegates, sysctlDir, netnsDir, hostPaths"
 )
 
 

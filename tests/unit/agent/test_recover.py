@@ -10,7 +10,7 @@ import pytest
 
 from metacni.agent.add import add
 from metacni.agent.delete import delete
-from metacni.agent.recover import finish, recover
+from metacni.agent.recover import finish, recover, vanished
 from metacni.exec.channel import ShimGone
 from metacni.exec.executor import Unavailable
 from metacni.exec.frames import Type, pack
@@ -219,3 +219,19 @@ def test_a_delegate_takes_over_what_a_delegate_left(bench: Bench, *, stands: boo
         bench.path if stands else "",
     )
     assert bench.files() == []
+
+
+def test_only_what_is_attached_and_proven_to_have_gone_has_vanished(bench: Bench) -> None:
+    """An unfinished record may be an ADD that runs; what cannot be read is nobody's to take down."""
+    for name in ("c1", "c2", "c3", "c4"):
+        add(bench.node, bench.request("ADD", container=name))
+    assert vanished(bench.node) == {}
+    (bench.record("c2") / "answer").unlink()
+    (bench.record("c3") / "sandbox").write_text("x")
+    identity = json.loads((bench.record("c4") / "sandbox").read_text().partition("\n")[2]) | {"boot_id": "another"}
+    content = json.dumps(identity)
+    (bench.record("c4") / "sandbox").write_text(f"{hashlib.sha256(content.encode()).hexdigest()}\n{content}")
+    assert vanished(bench.node) == {"c4": None}
+    finish(bench.node, Pending(bench.folder), vanished(bench.node))
+    assert bench.files("c4") == []
+    assert "answer" in bench.files("c1")

@@ -40,6 +40,7 @@ def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
         logLevel: debug
         limits: {add: 1, delete: 2, queue: 3}
         drainSeconds: 5
+        sweepSeconds: 60
         executor: none
         resident: [bridge, macvlan]
         sysctlDir: /host/proc/sys/net
@@ -57,6 +58,7 @@ def test_every_key_of_the_schema_reaches_a_setting(tmp_path: Path) -> None:
         log_level="debug",
         limits=Limits(add=1, delete=2, queue=3),
         drain_seconds=5.0,
+        sweep_seconds=60.0,
         executor="none",
         resident=frozenset({"bridge", "macvlan"}),
         sysctl_dir=Path("/host/proc/sys/net"),
