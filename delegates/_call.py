@@ -145,6 +145,17 @@ class Call(Generic[Conf]):
             edges=self.edges,
         )
 
+    def on_node(self, path: Path) -> Path:
+        """A path of the node, for taking away what an earlier call put there.
+
+        Raises:
+            CniError: code 5, it is another file here: what is not seen must not pass for gone (decision 5).
+        """
+        if not self.edges.visible(str(path)):
+            hint = "the agent saw it when the attachment was made: look at its mounts, and at the setting `hostPaths`"
+            raise CniError(Code.IO, f"cannot use {str(path)!r} of the node: it is not mounted in the agent", hint)
+        return path
+
     def netns(self) -> int:
         """The descriptor, where an operation cannot do without."""
         if self.pod is None:

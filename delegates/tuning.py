@@ -143,7 +143,7 @@ def check(call: Call[Conf]) -> None:
 
 def delete(call: Call[Conf]) -> None:
     """Give the link back as it was, if it still is; either way nothing of it is kept."""
-    with _saved.existing(call.conf.folder, _owner(call)) as file:
+    with _saved.existing(call.on_node(call.conf.folder), _owner(call)) as file:
         data = file.read() if file is not None else None
         if file is None or data is None:
             return
@@ -160,7 +160,7 @@ def delete(call: Call[Conf]) -> None:
 
 def gc(call: Call[Conf]) -> None:
     """Remove what was saved of attachments that are not valid any more: their pods are gone."""
-    _saved.remove_others(call.conf.folder, call.network, call.valid)
+    _saved.remove_others(call.on_node(call.conf.folder), call.network, call.valid)
 
 
 def _asked(body: Body) -> dict[str, Json]:

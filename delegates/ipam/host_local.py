@@ -81,14 +81,14 @@ def check(call: Call[Conf]) -> None:
 
 def delete(call: Call[Conf]) -> None:
     """Give back what the container has (F15)."""
-    with store.existing(call.conf.data_dir, call.network) as folder:
+    with store.existing(call.on_node(call.conf.data_dir), call.network) as folder:
         if folder is not None:
             folder.release(_holder(call))
 
 
 def gc(call: Call[Conf]) -> None:
     """Give back what no valid attachment has."""
-    with store.existing(call.conf.data_dir, call.network) as folder:
+    with store.existing(call.on_node(call.conf.data_dir), call.network) as folder:
         if folder is not None:
             folder.release_others([Holder(item.container, item.ifname) for item in call.valid])
 

@@ -99,14 +99,14 @@ def check(call: Call[Conf]) -> None:
 
 def delete(call: Call[Conf]) -> None:
     """Give back what the container has."""
-    with ledger.existing(call.conf.data_dir, call.network) as leases:
+    with ledger.existing(call.on_node(call.conf.data_dir), call.network) as leases:
         if leases is not None:
             leases.give_back(_holder(call))
 
 
 def gc(call: Call[Conf]) -> None:
     """Give back what no valid attachment has."""
-    with ledger.existing(call.conf.data_dir, call.network) as leases:
+    with ledger.existing(call.on_node(call.conf.data_dir), call.network) as leases:
         if leases is not None:
             leases.give_back_others(frozenset(Holder(item.container, item.ifname) for item in call.valid))
 

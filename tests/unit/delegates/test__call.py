@@ -2,11 +2,16 @@
 """What a verb gets, and what it may not have."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from delegates import tuning
 from delegates._call import Call
 from delegates._skeleton import Delegate
+from delegates.ipam import host_local, metacni_ipam
 from metacni.cni.errors import CniError
 from metacni.cni.result import Result
 from tests.unit.delegates.calls import edges, variables
@@ -51,3 +56,22 @@ def test_verbs_that_a_delegate_does_not_have_do_nothing() -> None:
     for verb in (delegate.check, delegate.delete, delegate.status, delegate.gc):
         verb(a_call())
     assert delegate.declines({}, lambda _: False) is None
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+@pytest.mark.parametrize(
+    ("delegate", "key"), [(host_local.DELEGATE, "ipam"), (metacni_ipam.DELEGATE, "ipam"), (tuning.DELEGATE, "")]
+)
+def test_state_of_the_node_that_is_not_seen_does_not_pass_for_gone(
+    tmp_path: Path, delegate: Delegate[Any], key: str, verb: str
+) -> None:
+    """An agent whose mounts were changed must not say that it gave back what it cannot even see (decision 5)."""
+    folder = {"dataDir": str(tmp_path)}
+    body: dict[str, Any] = {"cniVersion": "1.1.0", "name": "net", "type": "x", "cni.dev/valid-attachments": []}
+    body |= {key: folder} if key else folder
+    blind = replace(edges(), visible=lambda _: False)
+    with pytest.raises(CniError, match="is not mounted in the agent") as caught:
+        delegate.serve(variables(verb), json.dumps(body).encode(), pod=None, edges=blind)
+    assert caught.value.code == 5
+    assert str(tmp_path) in caught.value.msg
+    assert "hostPaths" in caught.value.details
