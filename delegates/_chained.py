@@ -4,14 +4,12 @@
 Must not know what they do to it.
 """
 
-import errno
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from delegates import _disk
 from delegates._call import Call, Conf
 from metacni.cni.errors import CniError, Code
 from metacni.cni.result import Result
@@ -51,20 +49,7 @@ def locked(call: Call[Conf]) -> Iterator[None]:
         fd = os.open(f"/proc/self/fd/{call.netns()}", os.O_RDONLY | os.O_CLOEXEC)  # a lock of our own, not the fd's
     try:
         with failing("cannot lock the pod's network namespace", hint="a process of the pod may hold the lock"):
-            _flock(fd)
+            _disk.lock(fd, PATIENCE)
         yield
     finally:
         os.close(fd)
-
-
-def _flock(fd: int) -> None:
-    end = time.monotonic() + PATIENCE
-    pause = 0.0005
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from None
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)

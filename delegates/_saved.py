@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from delegates import _text
+from delegates import _disk, _text
 from delegates._call import Attachment
 from metacni.cni import jsontext, keys
 from metacni.cni.errors import CniError, Code
@@ -26,7 +26,6 @@ from metacni.netns.failures import failing
 
 FOLDER: Final = Path("/run/cni/tuning")
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not blocking: somebody may have put a pipe there
 _MAX: Final = 4096
 _NETWORK: Final = "network"
@@ -113,7 +112,7 @@ def make(folder: Path, owner: Attachment) -> File:
     """
     with failing(f"cannot make folder {str(folder)!r}"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return File(folder, _open(folder), owner)
+        return File(folder, _disk.folder(folder), owner)
 
 
 @contextmanager
@@ -124,7 +123,7 @@ def existing(folder: Path, owner: Attachment) -> Iterator[File | None]:
         CniError: as `make`.
     """
     try:
-        file = File(folder, _open(folder), owner)
+        file = File(folder, _disk.folder(folder), owner)
     except FileNotFoundError:
         yield None
         return
@@ -135,7 +134,7 @@ def existing(folder: Path, owner: Attachment) -> Iterator[File | None]:
 def remove_others(folder: Path, network: str, valid: Collection[Attachment]) -> None:
     """Remove the files of a network whose attachment is not valid any more; those that name no network stay."""
     try:
-        fd = _open(folder)
+        fd = _disk.folder(folder)
     except FileNotFoundError:
         return
     kept = {_name(owner) for owner in valid}
@@ -212,19 +211,3 @@ def _fill(fd: int, data: bytes) -> None:
 def _remove(folder: Path, fd: int, name: str) -> None:
     with failing(f"cannot remove the saved state {str(folder / name)!r}", fine=FileNotFoundError):
         os.unlink(name, dir_fd=fd)
-
-
-def _open(folder: Path) -> int:
-    """Raises FileNotFoundError as it is, everything else as CniError."""
-    try:
-        return os.open(folder, _FOLDER)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            hint = "symbolic links are not followed: give the folder itself as 'dataDir'"
-            raise CniError(
-                Code.IO, f"cannot open folder {str(folder)!r}: a symbolic link, or no folder", hint
-            ) from error
-        with failing(f"cannot open folder {str(folder)!r}"):
-            raise

@@ -90,11 +90,11 @@ def asked_version(stdin: bytes) -> str:
 
 
 def undeclared(body: Body, own: frozenset[str]) -> str | None:
-    """The first key of a configuration that is neither one of these nor the specification's."""
+    """The first key of a configuration that is neither one of these nor the specification's, as a reason to decline."""
     for key, value in body.items():
         folded = key.lower()
         if value is not None and folded not in own and folded not in _KNOWN and not folded.startswith(_RUNTIMES):
-            return key
+            return f"key {key!r} ({describe(value)}) is not known"
     return None
 
 

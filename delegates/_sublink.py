@@ -19,7 +19,6 @@ from delegates._ipam import Ipam
 from metacni.cni import keys
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
-from metacni.cni.jsontext import describe
 from metacni.cni.names import IfName, interface_name
 from metacni.cni.result import Dns, Interface, Result
 from metacni.netns import addresses, devices, kinds, moves, routes
@@ -105,10 +104,9 @@ def require_ipam(conf: Conf) -> None:
 
 def declines(body: Body, visible: Visible, known: frozenset[str], capabilities: AbstractSet[str]) -> str | None:
     """Name what stands in the way of doing exactly what the reference would do. Raises CniError."""
-    key = _skeleton.undeclared(body, known)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
-    return _arguments.undeclared(body, capabilities) or _ipam.declines(body, visible)
+    return (
+        _skeleton.undeclared(body, known) or _arguments.undeclared(body, capabilities) or _ipam.declines(body, visible)
+    )
 
 
 def add(call: Call[Conf], given: Result | None = None) -> Result:

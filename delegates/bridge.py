@@ -31,7 +31,6 @@ from delegates._skeleton import Delegate
 from metacni.cni import keys
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
-from metacni.cni.jsontext import describe
 from metacni.cni.result import Dns, Interface, Result
 from metacni.netns import devices
 from metacni.netns.devices import Device
@@ -118,11 +117,9 @@ def declines(body: Body, visible: Visible) -> str | None:
     Raises:
         CniError: as `parse`.
     """
-    key = _skeleton.undeclared(body, _KEYS)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
     return (
-        _vlans.declines(body)
+        _skeleton.undeclared(body, _KEYS)
+        or _vlans.declines(body)
         or _masquerade.declines(body)
         or _arguments.undeclared(body, _CAPABILITIES)
         or _ipam.declines(body, visible)

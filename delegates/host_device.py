@@ -83,9 +83,8 @@ def declines(body: Body, visible: Visible) -> str | None:
     Raises:
         CniError: as `parse`.
     """
-    key = _skeleton.undeclared(body, _KEYS)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
+    if unknown := _skeleton.undeclared(body, _KEYS):
+        return unknown
     given = keys.mapping(body, "runtimeConfig") or {}
     for key, found in (
         ("kernelpath", keys.text(body, "kernelpath")),

@@ -12,7 +12,6 @@ from delegates._call import Body, Call, Pod, Visible
 from delegates._skeleton import Delegate
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
-from metacni.cni.jsontext import describe
 from metacni.cni.result import Address, Interface, Result
 from metacni.netns import addresses, devices, moves
 from metacni.netns.devices import Device
@@ -34,10 +33,7 @@ def parse_loosely(_: Body) -> None:
 
 def declines(body: Body, _: Visible) -> str | None:
     """Any key is one that the reference does not have, either."""
-    key = _skeleton.undeclared(body, _NONE)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
-    return _arguments.undeclared(body, _NONE)
+    return _skeleton.undeclared(body, _NONE) or _arguments.undeclared(body, _NONE)
 
 
 def add(call: Call[None]) -> Result:

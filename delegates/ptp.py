@@ -18,7 +18,6 @@ from delegates._text import Ip, Network, Prefixed
 from metacni.cni import keys
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
-from metacni.cni.jsontext import describe
 from metacni.cni.result import Dns, Interface, Result
 from metacni.netns import addresses, exact
 from metacni.netns.devices import Device
@@ -81,12 +80,12 @@ def declines(body: Body, visible: Visible) -> str | None:
     Raises:
         CniError: as `parse`.
     """
-    key = _skeleton.undeclared(body, _KEYS)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
     return (
-        _masquerade.declines(body) or _arguments.undeclared(body, _CAPABILITIES) or _ipam.declines(body, visible)
-    )  # fmt: skip
+        _skeleton.undeclared(body, _KEYS)
+        or _masquerade.declines(body)
+        or _arguments.undeclared(body, _CAPABILITIES)
+        or _ipam.declines(body, visible)
+    )
 
 
 def add(call: Call[Conf]) -> Result:

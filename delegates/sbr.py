@@ -19,7 +19,6 @@ from delegates._text import Ip
 from metacni.cni import convert, keys
 from metacni.cni.environment import Environment
 from metacni.cni.errors import CniError, Code
-from metacni.cni.jsontext import describe
 from metacni.cni.names import IfName
 from metacni.cni.result import Address, Result
 from metacni.netns import addresses, devices, routes, rules
@@ -83,9 +82,8 @@ def declines(body: Body, visible: Visible) -> str | None:
         CniError: as `parse`.
     """
     del visible  # nothing on the node is used
-    key = _skeleton.undeclared(body, _KEYS)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
+    if unknown := _skeleton.undeclared(body, _KEYS):
+        return unknown
     if keys.integer(body, "table") is not None:
         for key in ("gateways", "addSourceHints"):
             if keys.find(body, key):

@@ -85,9 +85,8 @@ def declines(body: Body, visible: Visible) -> str | None:
     Raises:
         CniError: as `parse`.
     """
-    key = _skeleton.undeclared(body, _KEYS)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
+    if unknown := _skeleton.undeclared(body, _KEYS):
+        return unknown
     sysctls = _sysctls.texts(body) | _sysctls.texts(_asked(body))
     for name in sysctls:
         if _sysctls.file(name, "") in _sysctls.WRITE_ONLY:

@@ -89,10 +89,7 @@ def parse_loosely(body: Body) -> Conf:
 def declines(body: Body, visible: Visible) -> str | None:
     """Name what stands in the way of doing exactly what the reference would do."""
     del visible  # nothing on the node is used
-    key = _skeleton.undeclared(body, _KEYS)
-    if key:
-        return f"key {key!r} ({describe(body[key])}) is not known"
-    return _arguments.undeclared(body, ())
+    return _skeleton.undeclared(body, _KEYS) or _arguments.undeclared(body, ())
 
 
 def add(call: Call[Conf]) -> Result:

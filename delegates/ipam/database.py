@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from delegates import _disk
 from delegates.ipam import folder
 from metacni.cni.errors import CniError, Code
 from metacni.netns.failures import failing
@@ -120,7 +121,7 @@ def _locked(path: Path, schema: str, *, make: bool) -> _Open | None:
             os.close(fd)
         if file is None:
             return None
-        if not file.lock.acquire(timeout=folder.PATIENCE):
+        if not file.lock.acquire(timeout=_disk.PATIENCE):
             raise _busy(path)
         if not file.closed:
             return file
@@ -153,13 +154,13 @@ def _opened(path: Path, fd: int, schema: str) -> _Open:
         _require_private(path, fd)
         if os.fstatvfs(fd).f_flag & os.ST_RDONLY:  # of which SQLite says no more than that it cannot open
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        folder.lock(fd)
+        _disk.lock(fd)
         identity = _identity(fd, path) or _created(fd)
     connection = None
     try:
         with _telling(path):
             connection = sqlite3.connect(
-                f"/proc/self/fd/{fd}/{FILE}", timeout=folder.PATIENCE, isolation_level=None, check_same_thread=False
+                f"/proc/self/fd/{fd}/{FILE}", timeout=_disk.PATIENCE, isolation_level=None, check_same_thread=False
             )
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-512;")
             _require_same(path, connection, identity)

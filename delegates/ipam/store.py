@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from delegates import _disk
 from delegates._text import Ip
 from delegates.ipam import folder
 from delegates.ipam.allocator import Holder
@@ -46,7 +47,7 @@ class Folder:
         try:
             with failing(f"cannot lock lease folder {str(self._path)!r}"):
                 self._lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | _FILE, 0o750, dir_fd=self._fd)
-                folder.lock(self._lock)
+                _disk.lock(self._lock)
         except BaseException:
             self.__exit__(None, None, None)
             raise

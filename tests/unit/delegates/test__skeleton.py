@@ -201,4 +201,4 @@ def test_only_errors_of_ours_leave() -> None:
 def test_keys_of_the_specification_are_nobodys() -> None:
     """What is neither those nor the delegate's is found."""
     body = {"name": 1, "CNIVERSION": 1, "cni.dev/x": 1, "mine": 1, "none": None, "other": 1}
-    assert _skeleton.undeclared(body, frozenset({"mine"})) == "other"
+    assert _skeleton.undeclared(body, frozenset({"mine"})) == "key 'other' (1) is not known"

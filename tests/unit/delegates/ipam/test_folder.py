@@ -2,9 +2,7 @@
 """A folder is the folder itself, never what a link leads to."""
 
 import os
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,16 +42,3 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, name: str, spoil: Callable
         with pytest.raises(CniError, match="lease folder") as caught:
             use(tmp_path / "data", "net")
         assert caught.value.code == 5
-
-
-def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    """By another thread as by another program."""
-    first, second = (folder.make(tmp_path, "net") for _ in range(2))
-    folder.lock(first)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(folder.lock, second)
-        time.sleep(0.05)
-        assert not waiting.done()
-        os.close(first)
-        waiting.result(5)
-    os.close(second)
