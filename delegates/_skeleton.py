@@ -169,5 +169,7 @@ def _valid(body: Body) -> frozenset[Attachment]:
         if not isinstance(item, dict):
             raise CniError.decode(f"key {VALID!r}", f"{describe(item)} is not an object")
         container, ifname = keys.text(item, "containerID"), keys.text(item, "ifname")
+        if not container or not ifname:  # what names nothing would keep nothing, and all of it be freed
+            raise CniError(Code.CONFIG, f"cannot collect garbage: an item of {VALID!r} lacks containerID or ifname")
         found.append(Attachment(container=ContainerId(container), ifname=IfName(ifname)))
     return frozenset(found)

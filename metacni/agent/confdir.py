@@ -76,4 +76,4 @@ def _body(path: Path) -> Mapping[str, Json]:
         raise CniError(Code.IO, f"cannot read {str(path)!r}: {cause.strerror}") from cause
     if len(text) > MAX_FILE:
         raise CniError(Code.CONFIG, f"cannot use {str(path)!r}: it is larger than {MAX_FILE} bytes")
-    return jsontext.loads_object(text, str(path))
+    return jsontext.loads_unique(text, str(path))

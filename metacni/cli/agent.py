@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from metacni.agent.server import AddressTaken, Server
 from metacni.agent.settings import SettingsError
 from metacni.cli import delegates
 from metacni.cli.command import CommandError
+from metacni.core.owner import OWN
 from metacni.exec import executor
 from metacni.exec.home import Home
 from metacni.exec.pending import Pending
@@ -78,6 +79,7 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
     opener = Opener(chosen.sysctl_dir)
     opener.start()
     loaded = delegates.load(chosen.trusted_delegates)
+    require_delegates(chosen, {one.name for one in loaded})
     pending = Pending(path.parent)
     home = Home(options.state_dir)
     node = Node(
@@ -93,6 +95,19 @@ def assemble(options: argparse.Namespace, chosen: settings.Settings, journal: Jo
         ),
     )
     return serve(node, Server(path, Dispatcher(node, home.remember)), pending)
+
+
+def require_delegates(chosen: settings.Settings, names: Collection[str]) -> None:
+    """See that each type that is to be served in the agent has a delegate.
+
+    Raises:
+        CommandError: it names those that have none: a slip would leave every type to programs.
+    """
+    listed = chosen.resident if isinstance(chosen.resident, frozenset) else frozenset()
+    odd = ", ".join(repr(kind) for kind in sorted(listed) if kind.removeprefix(OWN) not in names)
+    if odd:
+        known = ", ".join(sorted(names))
+        raise CommandError(f"cannot use the setting `resident`: there is no delegate {odd}; there are {known}")
 
 
 def types_of(chosen: settings.Settings) -> frozenset[str] | None:

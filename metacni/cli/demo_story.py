@@ -35,7 +35,7 @@ def tell(node: DemoNode, console: Console) -> tuple[int, int]:
         table = demo_show.result_table(pod, addresses[pod.name])
         console.print(Padding.indent(table, 3), soft_wrap=False)
     _head(console, "5. Which code attached it", ": the agent's own delegates or programs, as `metacni ps` shows it")
-    console.print(Padding.indent(ps.shown(node.inventory()), 3), soft_wrap=False)
+    console.print(Padding.indent(ps.shown(node.inventory(), console.width - 3), 3), soft_wrap=False)
     _head(console, "6. Traffic", ": a ping between the pods over every network")
     _ping_all(node, addresses, console)
     _head(console, "7. DEL", "")

@@ -31,6 +31,8 @@ WIDE = 1000
 """Columns where nobody looks: a program, or a file, gets one line for each interface."""
 
 _COLUMNS = 4  # interface, network, addresses, attached by
+_GAP = 2
+_INDENT = 3
 _WAITS = {
     State.UNFINISHED: "its ADD runs, or waits to be undone by the runtime's DEL",
     State.GONE: "its namespace has gone; waits for the runtime's DEL or GC, or for the agent's next look",
@@ -50,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         console.print(Text(f"no sandbox is attached (journal: {options.state_dir})"))
         return 0
-    console.print(shown(found))
+    console.print(shown(found, console.width))
     for line in remarks(found):
         console.print(Text(line))
     return 0
@@ -65,10 +67,15 @@ def _journal(folder: Path) -> Journal:
         raise CommandError(f"cannot read the journal in {str(folder)!r}: {cause}") from cause
 
 
-def shown(found: Sequence[Sandbox]) -> Group:
-    """A line for each sandbox, and below it one for each interface, in columns that are the same for all."""
+def shown(found: Sequence[Sandbox], columns: int) -> Group:
+    """A line for each sandbox, and below it one for each interface, in columns that are the same for all.
+
+    Where a terminal has fewer, cells are folded rather than cut: half an address looks like a whole one.
+    """
     cells = {one.container_id: [_cells(each) for each in one.interfaces] for one in found}
     widths = [max((len(row[at]) for rows in cells.values() for row in rows), default=0) for at in range(_COLUMNS)]
+    if sum(widths) + _COLUMNS * _GAP + _INDENT > columns:
+        widths = [0] * _COLUMNS
     return Group(*(part for one in found for part in (_heading(one), _table(cells[one.container_id], widths))))
 
 
@@ -94,12 +101,12 @@ def _heading(one: Sandbox) -> Text:
 
 
 def _table(rows: Sequence[tuple[str, ...]], widths: Sequence[int]) -> Padding:
-    made = Table.grid(padding=(0, 2, 0, 0))
+    made = Table.grid(padding=(0, _GAP, 0, 0))
     for width in widths:
         made.add_column(min_width=width, overflow="fold")
     for row in rows:
         made.add_row(*map(Text, row))
-    return Padding.indent(made, 3)
+    return Padding.indent(made, _INDENT)
 
 
 def _cells(each: Interface) -> tuple[str, ...]:

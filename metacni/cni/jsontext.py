@@ -45,6 +45,20 @@ def loads(text: bytes | str) -> Json:
     return _loads(text, "JSON")
 
 
+def loads_unique(text: bytes | str, what: str) -> dict[str, Json]:
+    """As `loads_object`, and no key stands twice in an object: Go merges such ones, and here the first would be lost.
+
+    Raises:
+        CniError: code 6, as `loads_object`, or a key is repeated.
+    """
+    body = loads_object(text, what)
+    try:
+        _UNIQUE.decode(text.decode() if isinstance(text, bytes) else text)
+    except ValueError as error:
+        raise CniError.decode(what, _cause(error)) from None
+    return body
+
+
 def loads_object(text: bytes | str, what: str) -> dict[str, Json]:
     """Decode one JSON object; `what` names it in the error."""
     value = _loads(text, what)
@@ -130,6 +144,14 @@ def _decode_real(text: str) -> float | Real:
     return value if repr(value) == text else Real(text)
 
 
+def _require_unique(pairs: list[tuple[str, object]]) -> None:
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"key {key!r} stands there twice")
+        seen.add(key)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -159,6 +181,7 @@ def _write(value: Json) -> str:
 
 
 _DECODER = json.JSONDecoder(parse_int=_decode_whole, parse_float=_decode_real, parse_constant=_refuse_constant)
+_UNIQUE = json.JSONDecoder(object_pairs_hook=_require_unique)
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_default
 )

@@ -64,7 +64,7 @@ class _Found:
 def parse(text: str, *, nad_name: str) -> NetworkList:
     """A definition's text as a network; one without a name of its own gets the definition's (C8)."""
     try:
-        body = jsontext.loads_object(text, "configuration")
+        body = jsontext.loads_unique(text, "configuration")
         if body.get("name") in (None, ""):
             body["name"] = nad_name
         return config.parse(body)

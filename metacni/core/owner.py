@@ -30,6 +30,7 @@ REFERENCE: Final = frozenset(
 """The types of the reference plugins that a delegate of ours can stand in for."""
 
 _IPAM: Final = "ipam"
+_OTHERS: Final = frozenset({"prevResult", "runtimeConfig", "args"})  # not the author's of the configuration
 
 
 class Declining(Protocol):
@@ -73,7 +74,7 @@ class Choice:
         forced = kind.startswith(OWN) or (self.types is not None and kind in self.types)
         if not forced and (self.types is not None or kind not in REFERENCE):
             return PROGRAM
-        reason = _reason(self.delegates[name], body, self.visible)
+        reason = _ambiguous(body) or _reason(self.delegates[name], body, self.visible)
         if reason is None:
             return AGENT
         if not forced:
@@ -95,6 +96,22 @@ def foreign_ipam(body: Mapping[str, Json], delegates: Mapping[str, object]) -> P
     if not isinstance(kind, str) or not kind:  # what makes no sense, the delegate refuses
         return None
     return PluginType(kind) if delegate_name(kind, delegates) is None else None
+
+
+def _ambiguous(body: Mapping[str, Json]) -> str | None:
+    """A key in two spellings: which one counts, programs decide by rules of their own (A65)."""
+    stack: list[Json] = [{key: value for key, value in body.items() if key not in _OTHERS}]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            folded = [key.casefold() for key in value]
+            for key, each in zip(value, folded, strict=True):
+                if folded.count(each) > 1:
+                    return f"key {key!r} stands there in two spellings"
+            stack += value.values()
+    return None
 
 
 def _reason(delegate: Declining, body: Mapping[str, Json], visible: Visible) -> str | None:

@@ -242,3 +242,12 @@ def test_a_host_pid_that_is_none_is_a_mistake_in_the_call(text: str, capsys: pyt
     with pytest.raises(SystemExit):
         options(f"--host-pid={text}")
     assert f"argument --host-pid: {text!r} is no process id" in capsys.readouterr().err
+
+
+def test_a_type_to_be_served_that_no_delegate_has_is_a_mistake() -> None:
+    """A slip would leave every type to programs, without a word."""
+    names = {"bridge", "ipam"}
+    agent.require_delegates(Settings(resident=frozenset({"bridge", "metacni-ipam"})), names)
+    agent.require_delegates(Settings(resident="none"), names)
+    with pytest.raises(CommandError, match="there is no delegate 'brigde'; there are bridge, ipam"):
+        agent.require_delegates(Settings(resident=frozenset({"bridge", "brigde"})), names)

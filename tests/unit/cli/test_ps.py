@@ -34,7 +34,7 @@ def printed(*found: Sandbox, width: int = 200) -> list[str]:
     """What a terminal of this width shows, without the spaces at the end of a line."""
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(ps.shown(found))
+        console.print(ps.shown(found, width))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -56,6 +56,16 @@ def test_columns_are_the_same_for_all_sandboxes() -> None:
 def test_a_terminal_of_80_columns_is_enough_for_what_is_usual() -> None:
     """Nothing is folded."""
     assert len(printed(sandbox(), width=80)) == 3
+
+
+def test_in_a_narrow_terminal_nothing_is_cut() -> None:
+    """What does not fit is folded; half an address would look like a whole one."""
+    lines = printed(sandbox(), width=44)
+    assert max(map(len, lines)) <= 44
+    assert len(lines) > 3
+    assert "".join(sorted("".join("".join(lines).split()))) == "".join(
+        sorted("".join("".join(printed(sandbox())).split()))
+    )
 
 
 def test_names_are_never_markup() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metacni.cni.errors import CniError, Code
-from metacni.cni.jsontext import Json, Real, describe, dumps, loads, loads_object
+from metacni.cni.jsontext import Json, Real, describe, dumps, loads, loads_object, loads_unique
 
 
 @pytest.mark.parametrize(
@@ -161,3 +161,15 @@ def test_no_text_raises_anything_else(text: bytes | str) -> None:
         assert error.code == Code.DECODE  # noqa: PT017 - most texts raise, some do not
     else:
         assert loads(dumps(value)) == value
+
+
+def test_a_key_that_stands_twice_in_an_object_is_refused_where_it_matters() -> None:
+    """Go merges two objects of one key; here the first would be lost without a word."""
+    assert loads_unique('{"a": {"b": 1}, "c": [{"b": 1}, {"b": 2}]}', "x") == {
+        "a": {"b": 1},
+        "c": [{"b": 1}, {"b": 2}],
+    }
+    for text in ('{"a": 1, "a": 2}', b'{"x": [{"ipam": {}, "ipam": {}}]}'):
+        with pytest.raises(CniError, match=r"cannot decode x: key '(a|ipam)' stands there twice") as caught:
+            loads_unique(text, "x")
+        assert caught.value.code == 6

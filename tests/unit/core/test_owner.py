@@ -130,3 +130,15 @@ def test_a_type_means_a_delegate_bare_or_by_our_name(kind: str, expected: str | 
 def test_an_ipam_that_is_not_ours_is_a_program_to_be_found(body: dict[str, Json], expected: str | None) -> None:
     """A delegate of ours asks for it through the shim."""
     assert owner.foreign_ipam(body, {"host-local": None}) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"type": "x", "bridge": "a", "Bridge": "b"}, {"type": "x", "ipam": {"ranges": [{"subnet": 1, "SUBNET": 2}]}}],
+    ids=["top", "deep"],
+)
+def test_a_key_in_two_spellings_is_left_to_the_program(body: dict[str, Json]) -> None:
+    """Which of them counts, it decides by rules of its own (A65); what the runtime added is not looked at."""
+    found = choice(None, auto=True).of(PluginType("bridge"), body)
+    assert (found.resident, "in two spellings" in found.why) == (False, True)
+    assert choice(None, auto=True).of(PluginType("bridge"), {"type": "bridge", "args": {"a": 1, "A": 2}}).resident

@@ -161,7 +161,15 @@ def test_gc_is_told_what_is_valid(valid: Any, expected: list[tuple[str, str]]) -
 
 
 @pytest.mark.parametrize(
-    ("more", "code"), [({}, 7), ({"cni.dev/valid-attachments": ["x"]}, 6)], ids=["absent", "no-object"]
+    ("more", "code"),
+    [
+        ({}, 7),
+        ({"cni.dev/valid-attachments": ["x"]}, 6),
+        ({"cni.dev/valid-attachments": [{}]}, 7),
+        ({"cni.dev/valid-attachments": [{"containerID": "c1"}]}, 7),
+        ({"cni.dev/valid-attachments": [{"container_id": "c1", "ifname": "eth0"}]}, 7),
+    ],
+    ids=["absent", "no-object", "empty", "no-interface", "misspelt"],
 )
 def test_gc_does_not_guess(more: dict[str, Any], code: int) -> None:
     """An absent key is not "delete everything"."""
