@@ -31,7 +31,7 @@ class State(StrEnum):
     DEL_WAITS = "DEL waits"
     """A DEL is under way, or came while no agent lived."""
     DAMAGED = "damaged"
-    """Its record cannot be read; DEL works from today's definitions."""
+    """Its record cannot be read, or not all of it; DEL does with what is left, and with today's definitions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +79,26 @@ def _sandbox(journal: Journal, name: ContainerId, waiting: set[ContainerId]) -> 
         if record is None:  # a DEL was quicker than we
             return None
         planned = recorded_plan(record)
-        state = State.DEL_WAITS if name in waiting else _state(record)
+        state, problem = (State.DEL_WAITS, "") if name in waiting else _state(record)
         interfaces = tuple(_interfaces(planned, known(record, planned).results))
     except (CorruptRecord, CniError) as cause:
         return Sandbox(container_id=name, pod="", state=State.DAMAGED, problem=str(cause))
     except FileNotFoundError:
         return None
     pod = f"{planned.pod.namespace}/{planned.pod.name}" if planned.pod else ""
-    return Sandbox(container_id=name, pod=pod, state=state, interfaces=interfaces)
+    return Sandbox(container_id=name, pod=pod, state=state, interfaces=interfaces, problem=problem)
 
 
-def _state(record: Record) -> State:
+def _state(record: Record) -> tuple[State, str]:
+    """And the problem, where a part of the record is damaged that DEL can do without."""
     if not record.finished:
-        return State.UNFINISHED
+        return State.UNFINISHED, ""
     try:
-        return State.GONE if gone(record.sandbox) else State.ATTACHED
+        return State.GONE if gone(record.sandbox) else State.ATTACHED, ""
+    except CorruptRecord as cause:
+        return State.DAMAGED, str(cause)
     except OSError:  # its path cannot be looked at, which is no sign of anything
-        return State.ATTACHED
+        return State.ATTACHED, ""
 
 
 def _interfaces(planned: Plan, results: Mapping[int, Json]) -> Iterator[Interface]:

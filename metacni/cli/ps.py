@@ -37,7 +37,7 @@ _WAITS = {
     State.UNFINISHED: "its ADD runs, or waits to be undone by the runtime's DEL",
     State.GONE: "its namespace has gone; waits for the runtime's DEL or GC, or for the agent's next look",
     State.DEL_WAITS: "a DEL of it runs, or waits for an agent",
-    State.DAMAGED: "its record cannot be read; DEL will work from today's definitions",
+    State.DAMAGED: "its record is damaged; DEL will do with what can be read of it, and with today's definitions",
 }
 
 

@@ -118,6 +118,15 @@ def test_a_damaged_record_is_a_line_with_its_problem(journal: Journal, tmp_path:
     assert "form 99 is not 1" in found.problem
 
 
+def test_a_record_that_is_damaged_in_part_still_shows_what_it_holds(journal: Journal, tmp_path: Path) -> None:
+    """DEL needs the plan only."""
+    put(journal, tmp_path)
+    (tmp_path / "state/sandboxes/c1/sandbox").write_text("x")
+    (found,) = take(journal, tmp_path)
+    assert (found.state, found.pod, found.interfaces) == (State.DAMAGED, "shop/web-0", (ETH0,))
+    assert "sandbox" in found.problem
+
+
 def test_dels_that_wait_are_told_with_and_without_a_record(journal: Journal, tmp_path: Path) -> None:
     """One came while no agent lived; those without a pod come last."""
     put(journal, tmp_path)

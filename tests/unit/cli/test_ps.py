@@ -90,7 +90,7 @@ def test_what_waits_is_told_in_words(state: State, told: str) -> None:
 def test_a_damaged_record_is_told_with_its_problem() -> None:
     """The problem names the file."""
     (line,) = ps.remarks([sandbox(State.DAMAGED, problem="'plan': cut short")])
-    assert line.endswith("DEL will work from today's definitions ('plan': cut short)")
+    assert line.endswith("and with today's definitions ('plan': cut short)")
 
 
 def test_a_reason_is_told_once_for_a_network() -> None:
