@@ -6,6 +6,7 @@ The schema alone decides what is allowed (it is what the documentation is made f
 
 import difflib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ def of_values(body: object, schema: Mapping[str, Any]) -> str:
     """The first mistake of a decoded file, as `key: what is wrong`; empty when there is none."""
     for where, key in _odd_keys(body, ""):
         return f"{where}key {_written(key)} is {_kind(key)}, and a key must be text (put it in quotes)"
+    for key, value in _no_numbers(body):
+        return f"key {key!r}: {value} is no number"
     faults = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(body), key=lambda each: list(map(str, each.path))
     )
@@ -48,6 +51,13 @@ def _odd_keys(body: object, where: str) -> Iterator[tuple[str, object]]:
             if not isinstance(key, str):
                 yield where, key
             yield from _odd_keys(value, f"{key}: ")
+
+
+def _no_numbers(body: object) -> Iterator[tuple[str, float]]:
+    """What YAML takes for a number and no limit of a schema catches: .nan and .inf."""
+    for key, value in body.items() if isinstance(body, dict) else ():
+        if isinstance(value, float) and not math.isfinite(value):
+            yield key, value
 
 
 def _in_words(fault: jsonschema.ValidationError) -> str:

@@ -39,6 +39,10 @@ KEYS = (
             id="on",
         ),
         pytest.param("drainSeconds: 5s", "key 'drainSeconds': \"5s\" is text, and must be a number", id="unit"),
+        pytest.param("drainSeconds: .nan", "key 'drainSeconds': nan is no number", id="nan"),
+        pytest.param(
+            'cniConfDir: "/a\\0b"', "key 'cniConfDir': \"/a\\u0000b\" is not an absolute path", id="nul-in-a-path"
+        ),
         pytest.param("drainSeconds: 900", "key 'drainSeconds': 900 is more than 90", id="too-much"),
         pytest.param(
             "allowedPaths: /srv", "key 'allowedPaths': \"/srv\" is text, and must be a list", id="one-of-a-list"
