@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of JSON objects as Go's decoder finds them and with the types it insists on.
 
-Configurations in use say `"Bridge"` or `"ISGATEWAY"`, because Go takes any letter case where no key matches exactly
-(A65), and it takes neither `"true"` for true nor `"1500"` for 1500 (A66). List-level keys are exact only and are not
-read through this module. A key whose value is null counts as absent, as it does in Go.
+Configurations in use say `"Bridge"` or `"ISGATEWAY"`, because Go takes any letter case (A65), and it takes neither
+`"true"` for true nor `"1500"` for 1500 (A66). Of several spellings Go takes the last, we the exact one: so a network
+with two of one key is left to a program (core/owner.py). List-level keys are exact only and are not read through this
+module. A key whose value is null counts as absent, as it does in Go.
 """
 
 from collections.abc import Mapping
